@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * buffer.c - the life of a descriptor: created, sized, wired, released. Its
+ * states and invariants stand beside struct iobuf in internal.h.
+ */
+#include "internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#ifndef NDEBUG
+void iobuf_check(const struct iobuf *buffer)
+{
+	const uint64_t length = iobuf_get_length(buffer);
+
+	assert(atomic_load(&buffer->references) > 0);
+	assert(!iobuf_is_fixed(buffer) || length <= buffer->spec.capacity);
+	assert(!iobuf_is_fixed(buffer) || !buffer->mapping.base ||
+	       buffer->mapping.size == iobuf_extent(buffer));
+	assert(!buffer->wirings || buffer->mapping.base ||
+	       iobuf_extent(buffer) == 0);
+	assert(!buffer->owns_fd || buffer->fd >= 0);
+}
+#endif
+
+static int new_buffer(const struct iobuf_spec *spec, int fd, uint64_t length,
+		      struct iobuf **ret_buffer)
+{
+	struct iobuf *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	atomic_init(&b->references, 1);
+	atomic_init(&b->length, length);
+	atomic_init(&b->direction, spec->options & IOBUF_DIRECTION_MASK);
+	pthread_mutex_init(&b->lock, NULL);
+	b->spec = *spec;
+	b->fd = fd;
+	*ret_buffer = b;
+	return 0;
+}
+
+int iobuf_attach(const struct iobuf_spec *spec, int fd, uint64_t length,
+		 struct iobuf **ret_buffer)
+{
+	if (spec->capacity && length > spec->capacity)
+		return -EINVAL;
+	return new_buffer(spec, fd, length, ret_buffer);
+}
+
+static int file_is_empty(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return st.st_size || st.st_blocks ? -EBUSY : 0;
+}
+
+static void empty_file(int fd)
+{
+	/* Shrinking cannot fail for want of anything. */
+	if (ftruncate(fd, 0) < 0)
+		return;
+}
+
+/* Reserve the capacity and, unless pageable, wire it. */
+static int obtain(struct iobuf *b)
+{
+	const uint64_t extent = iobuf_extent(b);
+	int r = iobuf_memory_reserve(b->fd, 0, extent);
+
+	if (r < 0)
+		return r;
+	return iobuf_is_wired(&b->spec) ? iobuf_prepare(b) : 0;
+}
+
+static int check_creatable(const struct iobuf_spec *spec,
+			   struct iobuf_reason *reason)
+{
+	if (spec->capacity == 0)
+		return iobuf_refuse(reason, EINVAL, "no capacity");
+	return iobuf_spec_supported(spec, reason);
+}
+
+int iobuf_create_in_file(const struct iobuf_spec *spec, int fd,
+			 struct iobuf **ret_buffer,
+			 struct iobuf_reason *ret_reason)
+{
+	struct iobuf *b = NULL;
+	int r;
+
+	if ((r = check_creatable(spec, ret_reason)) < 0 ||
+	    (r = file_is_empty(fd)) < 0 ||
+	    (r = new_buffer(spec, fd, spec->capacity, &b)) < 0)
+		return r;
+	if ((r = obtain(b)) < 0) {
+		iobuf_release(b);
+		empty_file(fd);
+		return iobuf_refuse(ret_reason, -r,
+				    "%llu bytes of %s memory cannot be had",
+				    (unsigned long long)spec->capacity,
+				    iobuf_is_wired(spec) ? "wired" : "pageable");
+	}
+	iobuf_check(b);
+	*ret_buffer = b;
+	return 0;
+}
+
+int iobuf_create(const struct iobuf_spec *spec, struct iobuf **ret_buffer,
+		 struct iobuf_reason *ret_reason)
+{
+	struct iobuf_spec resolved;
+	struct iobuf *b;
+	int fd, r;
+
+	if ((r = iobuf_spec_resolve(spec, &iobuf_spec_default, &resolved,
+				    ret_reason)) < 0)
+		return r;
+	if ((r = check_creatable(&resolved, ret_reason)) < 0)
+		return r;
+	if ((fd = memfd_create("iobuf", MFD_CLOEXEC)) < 0)
+		return -errno;
+	if ((r = iobuf_create_in_file(&resolved, fd, &b, ret_reason)) < 0) {
+		close(fd);
+		return r;
+	}
+	b->owns_fd = true;
+	*ret_buffer = b;
+	return 0;
+}
+
+struct iobuf *iobuf_retain(struct iobuf *buffer)
+{
+	atomic_fetch_add_explicit(&buffer->references, 1, memory_order_relaxed);
+	return buffer;
+}
+
+void iobuf_release(struct iobuf *buffer)
+{
+	if (!buffer || atomic_fetch_sub(&buffer->references, 1) > 1)
+		return;
+	iobuf_memory_unmap(&buffer->mapping); /* unlocks as well */
+	if (buffer->owns_fd)
+		close(buffer->fd);
+	pthread_mutex_destroy(&buffer->lock);
+	free(buffer);
+}
+
+int iobuf_set_fd(struct iobuf *buffer, int fd)
+{
+	IOBUF_LOCKED(buffer);
+
+	if (buffer->owns_fd ||
+	    (fd < 0 && !buffer->mapping.base && iobuf_extent(buffer) > 0))
+		return -EINVAL;
+	buffer->fd = fd < 0 ? -1 : fd;
+	return 0;
+}
+
+int iobuf_fd(const struct iobuf *buffer)
+{
+	return buffer->fd;
+}
+
+const struct iobuf_spec *iobuf_get_spec(const struct iobuf *buffer)
+{
+	return &buffer->spec;
+}
+
+uint64_t iobuf_get_length(const struct iobuf *buffer)
+{
+	return atomic_load(&buffer->length);
+}
+
+uint64_t iobuf_get_capacity(const struct iobuf *buffer)
+{
+	return iobuf_is_fixed(buffer) ? buffer->spec.capacity
+				      : iobuf_get_length(buffer);
+}
+
+uint32_t iobuf_get_direction(const struct iobuf *buffer)
+{
+	return atomic_load(&buffer->direction);
+}
+
+int iobuf_set_direction(struct iobuf *buffer, uint32_t direction)
+{
+	if (direction > IOBUF_DIRECTION_INOUT)
+		return -EINVAL;
+	atomic_store(&buffer->direction, direction);
+	return 0;
+}
+
+int iobuf_set_length(struct iobuf *buffer, uint64_t length)
+{
+	IOBUF_LOCKED(buffer);
+
+	if (!iobuf_is_fixed(buffer))
+		return -EOPNOTSUPP;
+	if (length > buffer->spec.capacity)
+		return -EINVAL;
+	atomic_store(&buffer->length, length);
+	return 0;
+}
+
+int iobuf_map_locked(struct iobuf *buffer)
+{
+	if (buffer->mapping.base)
+		return 0;
+	if (buffer->fd < 0)
+		return -EBADF;
+	return iobuf_memory_map(buffer->fd, iobuf_extent(buffer),
+				&buffer->mapping);
+}
+
+void *iobuf_get_bytes_no_copy(struct iobuf *buffer, uint64_t start,
+			      uint64_t size)
+{
+	IOBUF_LOCKED(buffer);
+	uint64_t length = iobuf_get_length(buffer);
+
+	if (start >= length || size > length - start)
+		return NULL;
+	return iobuf_map_locked(buffer) < 0 ? NULL
+					    : buffer->mapping.base + start;
+}
+
+static int wire_locked(struct iobuf *b)
+{
+	int r;
+
+	if (iobuf_extent(b) == 0)
+		return 0;
+	if ((r = iobuf_map_locked(b)) < 0)
+		return r;
+	return iobuf_memory_wire(&b->mapping);
+}
+
+int iobuf_prepare(struct iobuf *buffer)
+{
+	IOBUF_LOCKED(buffer);
+	int r = buffer->wirings ? 0 : wire_locked(buffer);
+
+	if (r == 0)
+		buffer->wirings++;
+	return r;
+}
+
+int iobuf_complete(struct iobuf *buffer)
+{
+	IOBUF_LOCKED(buffer);
+	/* A wired buffer keeps the wiring that it was created with. */
+	unsigned int kept = iobuf_is_wired(&buffer->spec) ? 1 : 0;
+
+	if (buffer->wirings <= kept)
+		return -EINVAL;
+	if (--buffer->wirings == 0 && buffer->mapping.base)
+		iobuf_memory_unwire(&buffer->mapping);
+	return 0;
+}
+
+/* Make the mapping, if there has to be one, cover the extent again. */
+static int fit_mapping(struct iobuf *b)
+{
+	const uint64_t extent = iobuf_extent(b);
+	int r;
+
+	if (extent == 0) {
+		iobuf_memory_unmap(&b->mapping);
+		return 0;
+	}
+	if (!b->mapping.base)
+		return b->wirings ? wire_locked(b) : 0;
+	if (extent == b->mapping.size)
+		return 0;
+	if ((r = iobuf_memory_remap(&b->mapping, extent)) < 0)
+		return r;
+	return b->wirings ? iobuf_memory_wire(&b->mapping) : 0;
+}
+
+int iobuf_resize_locked(struct iobuf *buffer, uint64_t length)
+{
+	const uint64_t old = iobuf_get_length(buffer);
+	int r;
+
+	if (iobuf_is_fixed(buffer))
+		return -EINVAL;
+	if (length > (uint64_t)INT64_MAX - iobuf_page_bytes())
+		return -EFBIG;
+	if (iobuf_is_wired(&buffer->spec) && length > old)
+		r = iobuf_memory_reserve(buffer->fd, old, length);
+	else
+		r = ftruncate(buffer->fd, (off_t)length) < 0 ? -errno : 0;
+	if (r < 0)
+		return r;
+	atomic_store(&buffer->length, length);
+	if ((r = fit_mapping(buffer)) < 0) {
+		/* Shrinking back takes no memory and does not fail. */
+		atomic_store(&buffer->length, old);
+		if (ftruncate(buffer->fd, (off_t)old) == 0)
+			fit_mapping(buffer);
+	}
+	iobuf_check(buffer);
+	return r;
+}
+
+int iobuf_resize(struct iobuf *buffer, uint64_t length)
+{
+	IOBUF_LOCKED(buffer);
+
+	return iobuf_resize_locked(buffer, length);
+}

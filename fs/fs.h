@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fs.h - what every operation of the worker knows. Constant after start-up;
+ * the parts have locks of their own.
+ */
+#ifndef BFS_FS_H
+#define BFS_FS_H
+
+#include "inode.h"
+#include "node.h"
+#include "shared.h"
+
+#include <iobuf/spec.h>
+
+struct fuse_session;
+
+struct bfs_fs {
+	struct bfs_shared *shared;
+	struct bfs_nodes *nodes;
+	struct bfs_inode_table *inodes;
+	struct fuse_session *session;
+	struct iobuf_spec defaults; /* of the mount, complete */
+	int root_fd;                /* of the pool */
+	int fuse_fd;
+	double timeout_s; /* how long the kernel may believe what it was told */
+};
+
+#endif

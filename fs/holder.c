@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * holder.c - mount, start a worker, start another when it dies.
+ *
+ * The kernel's FUSE_INIT request is read here and answered by the worker: each
+ * worker, not only the first, begins with it, so that libfuse knows what was
+ * agreed. Requests that a dead worker left unanswered are asked for again by
+ * the next one (FUSE_NOTIFY_RESEND).
+ */
+#include "holder.h"
+
+#include "log.h"
+#include "mount.h"
+#include "pool.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct holder {
+	struct bfs_shared *shared;
+	int shared_fd, pool_fd, fuse_fd;
+	int ready_fd; /* -1: nobody waits, or has been told */
+	pid_t worker;
+	struct timespec started;
+	unsigned int early_deaths; /* in a row, each within a second */
+};
+
+static int read_init_request(struct holder *h)
+{
+	/* The kernel refuses to fill a buffer smaller than this. */
+	enum { MIN_READ_BUFFER = 8192 };
+	static unsigned char buf[MIN_READ_BUFFER * 2];
+	ssize_t n;
+
+	do
+		n = read(h->fuse_fd, buf, sizeof(buf));
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n > BFS_INIT_REQUEST_MAX)
+		return -EPROTO;
+	memcpy(h->shared->init_request, buf, (size_t)n);
+	h->shared->init_size = (uint32_t)n;
+	return 0;
+}
+
+/* In the child: become a worker. */
+static void exec_worker(const struct holder *h)
+{
+	const int fds[] = { h->fuse_fd, h->shared_fd, h->pool_fd };
+	char numbers[3][16];
+	char *argv[] = { (char *)"bufferfs", (char *)BFS_WORKER_ARGUMENT,
+			 numbers[0], numbers[1], numbers[2], NULL };
+	sigset_t none;
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(numbers[i], sizeof(numbers[i]), "%d", fds[i]);
+		fcntl(fds[i], F_SETFD, 0);
+	}
+	/* Without a holder nobody would replace the worker, and the next mount
+	 * adopts the pool: it must not find another at work. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != h->shared->holder_pid)
+		_exit(EXIT_FAILURE);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execv("/proc/self/exe", argv);
+	bfs_log(LOG_ERR, "cannot start a worker: %s", strerror(errno));
+	_exit(EXIT_FAILURE);
+}
+
+static int start_worker(struct holder *h)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		exec_worker(h);
+	h->worker = pid;
+	h->shared->worker_pid = pid;
+	clock_gettime(CLOCK_MONOTONIC, &h->started);
+	return 0;
+}
+
+/* A worker serves (BFS_READY_SIGNAL): let the one who started us go on. */
+static void announce_ready(struct holder *h)
+{
+	int null;
+
+	if (h->ready_fd < 0)
+		return;
+	bfs_log_to_syslog();
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	if (write(h->ready_fd, "", 1) < 0)
+		bfs_log(LOG_DEBUG, "nobody waits for the mount");
+	close(h->ready_fd);
+	h->ready_fd = -1;
+}
+
+static void unmount_on_request(const struct holder *h)
+{
+	int r = bfs_unmount(&h->shared->config);
+
+	if (r < 0)
+		bfs_log(LOG_WARNING, "not unmounted, %s: %s",
+			h->shared->config.mountpoint, strerror(-r));
+}
+
+/* A worker that dies at once, again and again, must not eat the machine. */
+static void wait_before_restart(struct holder *h)
+{
+	struct timespec now, pause = { 0 };
+	double lived;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	lived = (double)(now.tv_sec - h->started.tv_sec) +
+		(double)(now.tv_nsec - h->started.tv_nsec) / 1e9;
+	h->early_deaths = lived < 1.0 ? h->early_deaths + 1 : 0;
+	if (h->early_deaths < 10)
+		return;
+	pause.tv_nsec = 100 * 1000 * 1000;
+	nanosleep(&pause, NULL);
+}
+
+/*
+ * Deal with a worker's end. 1: it ended for good, because the mount is gone or
+ * it never came to serve; 0: another one runs.
+ */
+static int worker_ended(struct holder *h, int status)
+{
+	if (WIFEXITED(status) &&
+	    (WEXITSTATUS(status) == EXIT_SUCCESS || !h->shared->agreed))
+		return 1;
+	bfs_log(LOG_ERR, "worker %d %s %d: starting another", h->worker,
+		WIFSIGNALED(status) ? "was killed by signal" : "exited with",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	wait_before_restart(h);
+	while (start_worker(h) < 0) {
+		struct timespec pause = { 0, 100 * 1000 * 1000 };
+
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static int hold(struct holder *h)
+{
+	sigset_t signals;
+	int status, signal;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, BFS_READY_SIGNAL);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	if (start_worker(h) < 0)
+		return EXIT_FAILURE;
+	for (;;) {
+		if (waitpid(h->worker, &status, WNOHANG) == h->worker) {
+			if (worker_ended(h, status))
+				break;
+			continue;
+		}
+		sigwait(&signals, &signal);
+		if (signal == SIGTERM || signal == SIGINT)
+			unmount_on_request(h);
+		else if (signal == BFS_READY_SIGNAL)
+			announce_ready(h);
+	}
+	return h->shared->agreed ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+int bfs_hold(const struct bfs_mount_options *options, int ready_fd)
+{
+	__attribute__((cleanup(close_fd))) int shared_fd = -1, pool_fd = -1,
+					       fuse_fd = -1;
+	struct holder h = { .ready_fd = ready_fd };
+	struct bfs_config *config;
+	int r;
+
+	if ((shared_fd = bfs_shared_create(&h.shared)) < 0)
+		return EXIT_FAILURE;
+	config = &h.shared->config;
+	*config = options->config;
+	h.shared->holder_pid = getpid();
+	if ((pool_fd = bfs_pool_open(config)) < 0)
+		return EXIT_FAILURE;
+	fuse_fd = bfs_mount(config, options->flags);
+	h.shared_fd = shared_fd;
+	h.pool_fd = pool_fd;
+	h.fuse_fd = fuse_fd;
+	r = fuse_fd < 0 ? fuse_fd : read_init_request(&h);
+	if (r == 0 && hold(&h) == EXIT_FAILURE)
+		r = -EIO;
+	if (r < 0 && fuse_fd >= 0)
+		bfs_unmount(config);
+	/* What was there before a failed start stays. */
+	if (r == 0 || !config->adopted_pool)
+		bfs_pool_remove(config);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

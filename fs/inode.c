@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "inode.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+/* linux/fuse.h, Linux 6.9; older headers lack them. */
+struct backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+#define BACKING_OPEN _IOW(229, 1, struct backing_map)
+#define BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+enum { BUCKETS = 1 << 14 };
+
+struct bfs_inode_table {
+	struct bfs_shared *shared;
+	int fuse_fd;
+	pthread_mutex_t lock; /* protects all below, and the slots' nodeids */
+	struct bfs_inode *buckets[BUCKETS];
+	uint32_t *free_slots; /* a stack of slots below slots_used */
+	size_t free_count, free_size;
+};
+
+#ifdef NDEBUG
+static void bfs_inode_check(const struct bfs_inode *inode)
+{
+	(void)inode;
+}
+#else
+static void bfs_inode_check(const struct bfs_inode *inode)
+{
+	const struct bfs_slot *slot = inode->slot;
+
+	assert(slot || !inode->wired);
+	assert(!slot || slot->nodeid == inode->nodeid);
+	assert(!slot || slot->plain_opens <= slot->opens);
+}
+#endif
+
+static struct bfs_inode **find(struct bfs_inode_table *t, uint64_t nodeid)
+{
+	uint64_t hash = nodeid * UINT64_C(0x9E3779B97F4A7C15);
+	struct bfs_inode **link = &t->buckets[hash >> 50];
+
+	static_assert(BUCKETS == 1 << (64 - 50), "the hash has this many bits");
+	while (*link && (*link)->nodeid != nodeid)
+		link = &(*link)->next;
+	return link;
+}
+
+static struct bfs_inode *new_inode(uint64_t nodeid)
+{
+	struct bfs_inode *inode = calloc(1, sizeof(*inode));
+
+	if (!inode)
+		return NULL;
+	inode->nodeid = nodeid;
+	pthread_mutex_init(&inode->lock, NULL);
+	return inode;
+}
+
+static void close_backing(const struct bfs_inode_table *t, struct bfs_slot *slot)
+{
+	int32_t id = slot->backing_id;
+
+	if (id > 0) {
+		slot->backing_id = 0;
+		ioctl(t->fuse_fd, BACKING_CLOSE, &id);
+	}
+}
+
+/* Room for one more free slot is made when a slot is taken: giving one back
+ * must not fail. */
+static int reserve_free_slot(struct bfs_inode_table *t)
+{
+	size_t size = t->free_size ? t->free_size * 2 : 64;
+	uint32_t *larger;
+
+	if (t->shared->slots_used < t->free_size)
+		return 0;
+	larger = realloc(t->free_slots, size * sizeof(*larger));
+	if (!larger)
+		return -ENFILE;
+	t->free_slots = larger;
+	t->free_size = size;
+	return 0;
+}
+
+static int take_slot_locked(struct bfs_inode_table *t, struct bfs_inode *inode)
+{
+	struct bfs_shared *shared = t->shared;
+	struct bfs_slot *slot;
+
+	if (t->free_count > 0) {
+		slot = &shared->slots[t->free_slots[--t->free_count]];
+	} else {
+		if (shared->slots_used == BFS_SLOTS_MAX ||
+		    reserve_free_slot(t) < 0)
+			return -ENFILE;
+		slot = &shared->slots[shared->slots_used++];
+	}
+	slot->backing_id = 0;
+	slot->opens = slot->plain_opens = slot->flags = 0;
+	atomic_store(&slot->nodeid, inode->nodeid);
+	inode->slot = slot;
+	return 0;
+}
+
+static void give_slot_locked(struct bfs_inode_table *t, struct bfs_inode *inode)
+{
+	struct bfs_slot *slot = inode->slot;
+
+	inode->slot = NULL;
+	close_backing(t, slot);
+	atomic_store(&slot->nodeid, 0);
+	t->free_slots[t->free_count++] = (uint32_t)(slot - t->shared->slots);
+}
+
+int bfs_inode_take_slot(struct bfs_inode_table *table, struct bfs_inode *inode)
+{
+	int r = 0;
+
+	if (inode->slot)
+		return 0;
+	pthread_mutex_lock(&table->lock);
+	r = take_slot_locked(table, inode);
+	pthread_mutex_unlock(&table->lock);
+	return r;
+}
+
+/* Adopt slot i: an inode for a taken one, the free stack for another. */
+static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
+{
+	struct bfs_slot *slot = &t->shared->slots[i];
+	struct bfs_inode **link, *inode;
+
+	if (reserve_free_slot(t) < 0)
+		return -ENOMEM;
+	if (slot->nodeid == 0) {
+		t->free_slots[t->free_count++] = i;
+		return 0;
+	}
+	link = find(t, slot->nodeid);
+	if (!(inode = new_inode(slot->nodeid)))
+		return -ENOMEM;
+	inode->slot = slot;
+	*link = inode;
+	return 0;
+}
+
+/*
+ * An id can have been registered and not yet recorded when a worker died: it
+ * is at most a few above the highest recorded one. Ids that were never given
+ * are refused by the kernel.
+ */
+static void close_stray_backings(struct bfs_inode_table *t)
+{
+	enum { STRAYS = 64 };
+	int32_t highest = t->shared->highest_backing_id;
+
+	for (int32_t id = highest + 1; id <= highest + STRAYS; id++)
+		ioctl(t->fuse_fd, BACKING_CLOSE, &id);
+}
+
+int bfs_inode_table_create(struct bfs_shared *shared, int fuse_fd,
+			   struct bfs_inode_table **ret_table)
+{
+	struct bfs_inode_table *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->shared = shared;
+	t->fuse_fd = fuse_fd;
+	pthread_mutex_init(&t->lock, NULL);
+	for (uint32_t i = 0; i < shared->slots_used; i++)
+		if (adopt_slot(t, i) < 0)
+			return -ENOMEM; /* the worker ends: nothing to free */
+	if (shared->agreed && shared->passthrough)
+		close_stray_backings(t);
+	*ret_table = t;
+	return 0;
+}
+
+struct bfs_inode *bfs_inode_lock(struct bfs_inode_table *table, uint64_t nodeid)
+{
+	struct bfs_inode **link, *inode;
+
+	pthread_mutex_lock(&table->lock);
+	link = find(table, nodeid);
+	if (!*link)
+		*link = new_inode(nodeid);
+	if ((inode = *link))
+		inode->users++;
+	pthread_mutex_unlock(&table->lock);
+	if (inode)
+		pthread_mutex_lock(&inode->lock);
+	return inode;
+}
+
+static bool is_idle(const struct bfs_inode *inode)
+{
+	const struct bfs_slot *slot = inode->slot;
+
+	return !inode->wired &&
+	       (!slot || (slot->opens == 0 && slot->flags == 0));
+}
+
+void bfs_inode_unlock(struct bfs_inode_table *table, struct bfs_inode *inode)
+{
+	bool idle;
+
+	bfs_inode_check(inode);
+	pthread_mutex_lock(&table->lock);
+	idle = --inode->users == 0 && is_idle(inode);
+	if (idle) {
+		if (inode->slot)
+			give_slot_locked(table, inode);
+		*find(table, inode->nodeid) = inode->next;
+	}
+	pthread_mutex_unlock(&table->lock);
+	pthread_mutex_unlock(&inode->lock);
+	if (idle) {
+		pthread_mutex_destroy(&inode->lock);
+		free(inode);
+	}
+}
+
+bool bfs_inode_is_known(struct bfs_inode_table *table, uint64_t nodeid)
+{
+	bool known;
+
+	pthread_mutex_lock(&table->lock);
+	known = *find(table, nodeid) != NULL;
+	pthread_mutex_unlock(&table->lock);
+	return known;
+}
+
+static int open_backing(const struct bfs_inode_table *t, int fd)
+{
+	struct backing_map map = { .fd = fd };
+	int id = ioctl(t->fuse_fd, BACKING_OPEN, &map);
+
+	return id > 0 ? id : id < 0 ? -errno : -EIO;
+}
+
+bool bfs_backing_works(int fuse_fd, int fd)
+{
+	const struct bfs_inode_table t = { .fuse_fd = fuse_fd };
+	int32_t id = open_backing(&t, fd);
+
+	if (id > 0)
+		ioctl(fuse_fd, BACKING_CLOSE, &id);
+	return id > 0;
+}
+
+/* One inode, one id: the kernel answers EIO to a second. */
+static int need_backing(struct bfs_inode_table *t, struct bfs_slot *slot, int fd)
+{
+	int id = slot->backing_id;
+
+	if (id > 0)
+		return id;
+	if ((id = open_backing(t, fd)) < 0)
+		return id;
+	slot->backing_id = id;
+	pthread_mutex_lock(&t->lock);
+	if (id > t->shared->highest_backing_id)
+		t->shared->highest_backing_id = id;
+	pthread_mutex_unlock(&t->lock);
+	return id;
+}
+
+int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
+		       int data_fd, bool plain)
+{
+	int id = 0, r = bfs_inode_take_slot(table, inode);
+
+	if (r < 0)
+		return r;
+	if (data_fd >= 0 &&
+	    (id = need_backing(table, inode->slot, data_fd)) < 0)
+		return id;
+	inode->slot->plain_opens += plain;
+	inode->slot->opens++;
+	return id;
+}
+
+void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
+			 bool plain)
+{
+	struct bfs_slot *slot = inode->slot;
+
+	if (!slot || slot->opens == 0)
+		return;
+	slot->opens--;
+	if (plain && slot->plain_opens > 0)
+		slot->plain_opens--;
+	if (slot->plain_opens > slot->opens)
+		slot->plain_opens = slot->opens;
+	/* The memory of an unlinked buffer must not wait for an id. */
+	if (slot->opens == 0)
+		close_backing(table, slot);
+}
+
+void bfs_inode_each(struct bfs_inode_table *table, uint32_t flags,
+		    void (*visit)(void *context, uint64_t nodeid),
+		    void *context)
+{
+	struct bfs_shared *shared = table->shared;
+
+	for (uint32_t i = 0; i < shared->slots_used; i++) {
+		uint64_t nodeid = atomic_load(&shared->slots[i].nodeid);
+
+		if (nodeid && (shared->slots[i].flags & flags))
+			visit(context, nodeid);
+	}
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+extern char **environ;
+
+bool bfs_is_mounted(const char *mountpoint)
+{
+	char state[4096];
+
+	/* Only the root of a bufferfs answers this with a holder. */
+	ssize_t n = getxattr(mountpoint, "user.iobuf.state", state,
+			     sizeof(state) - 1);
+
+	if (n < 0)
+		return false;
+	state[n] = '\0';
+	return strstr(state, "holder_pid=") != NULL;
+}
+
+/* A mount whose daemon is gone answers ENOTCONN to everything. */
+static void detach_dead_mount(const char *mountpoint)
+{
+	struct stat st;
+
+	if (stat(mountpoint, &st) < 0 && errno == ENOTCONN &&
+	    umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		bfs_log(LOG_NOTICE, "detached the dead mount on %s", mountpoint);
+}
+
+static int mount_privileged(const struct bfs_config *config,
+			    unsigned long flags)
+{
+	char data[256];
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	snprintf(data, sizeof(data),
+		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u,"
+		 "default_permissions%s",
+		 fd, getuid(), getgid(),
+		 config->allow_other ? ",allow_other" : "");
+	if (mount("bufferfs", config->mountpoint, "fuse.bufferfs", flags,
+		  data) < 0) {
+		int error = errno;
+
+		close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+static int run_fusermount(char *const argv[], const char *environment)
+{
+	char *env[] = { (char *)environment, (char *)"PATH=/usr/bin:/bin", NULL };
+	int status;
+	pid_t pid;
+	int r = posix_spawnp(&pid, "fusermount3", NULL, NULL, argv, env);
+
+	if (r)
+		return -r;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
+}
+
+static int receive_fd(int socket)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c;
+	int fd;
+
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) < 0)
+		return -errno;
+	c = CMSG_FIRSTHDR(&message);
+	if (!c || c->cmsg_type != SCM_RIGHTS ||
+	    c->cmsg_len != CMSG_LEN(sizeof(int)))
+		return -EPROTO;
+	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+/* fusermount3 mounts and passes the descriptor back over a socket. */
+static int mount_by_fusermount(const struct bfs_config *config,
+			       unsigned long flags)
+{
+	int sockets[2], r;
+	char environment[64], options[256];
+	char *argv[] = { (char *)"fusermount3", (char *)"-o", options,
+			 (char *)"--", (char *)config->mountpoint, NULL };
+
+	snprintf(options, sizeof(options),
+		 "fsname=bufferfs,subtype=bufferfs,default_permissions%s%s",
+		 config->allow_other ? ",allow_other" : "",
+		 flags & MS_RDONLY ? ",ro" : "");
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) < 0)
+		return -errno;
+	fcntl(sockets[0], F_SETFD, FD_CLOEXEC);
+	snprintf(environment, sizeof(environment), "_FUSE_COMMFD=%d",
+		 sockets[1]);
+	r = run_fusermount(argv, environment);
+	close(sockets[1]);
+	if (r == 0)
+		r = receive_fd(sockets[0]);
+	close(sockets[0]);
+	if (r == -ENOENT)
+		bfs_log(LOG_ERR, "fusermount3 is missing: install fuse3");
+	return r;
+}
+
+int bfs_mount(const struct bfs_config *config, unsigned long flags)
+{
+	int fd;
+
+	detach_dead_mount(config->mountpoint);
+	fd = mount_privileged(config, flags);
+	if (fd == -EPERM || fd == -EACCES)
+		fd = mount_by_fusermount(config, flags);
+	if (fd < 0)
+		bfs_log(LOG_ERR, "cannot mount on %s: %s", config->mountpoint,
+			strerror(-fd));
+	return fd;
+}
+
+int bfs_unmount(const struct bfs_config *config)
+{
+	char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-q",
+			 (char *)"--", (char *)config->mountpoint, NULL };
+
+	if (umount2(config->mountpoint, UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	return run_fusermount(argv, "LC_ALL=C") < 0 ? -EBUSY : 0;
+}

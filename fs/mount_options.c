@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mount_options.c - one row of the table is one -o option: its name, what it
+ * does, and its help.
+ */
+#include "mount_options.h"
+
+#include <iobuf/spec.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+
+struct mount_option {
+	const char *name; /* a name that ends in '=' takes a value */
+	const char *help; /* NULL: accepted as mount(8) has it, not listed */
+	int (*parse)(const char *value, struct bfs_mount_options *options);
+	unsigned long set, clear; /* MS_* */
+};
+
+static int refuse(const char *what, const char *value, const char *why)
+{
+	fprintf(stderr, "bufferfs: %s%s: %s\n", what, value, why);
+	return -EINVAL;
+}
+
+static int copy(char *to, size_t size, const char *what, const char *value)
+{
+	if (strlen(value) >= size)
+		return refuse(what, value, "too long");
+	strcpy(to, value);
+	return 0;
+}
+
+static int parse_pool(const char *value, struct bfs_mount_options *options)
+{
+	if (!realpath(value, options->config.pool))
+		return refuse("pool=", value, strerror(errno));
+	return 0;
+}
+
+/* As tmpfs has it: bytes with K, M, G, or a percentage of memory. */
+static int parse_size(const char *value, struct bfs_mount_options *options)
+{
+	size_t n = strlen(value);
+	uint64_t bytes;
+	bool percent = n > 1 && value[n - 1] == '%';
+
+	if (iobuf_bytes_parse(value, percent ? n - 1 : n, &bytes) < 0 ||
+	    bytes == 0)
+		return refuse("size=", value, "not N[K|M|G] or N%");
+	return copy(options->config.size, sizeof(options->config.size), "size=",
+		    value);
+}
+
+static int parse_spec(const char *value, struct bfs_mount_options *options)
+{
+	struct iobuf_spec spec;
+	struct iobuf_reason reason = { "" };
+
+	if (iobuf_spec_parse(value, strlen(value), &spec, &reason) < 0 ||
+	    iobuf_spec_resolve(&spec, &iobuf_spec_default, &spec, &reason) < 0 ||
+	    iobuf_spec_supported(&spec, &reason) < 0)
+		return refuse("options=", value, reason.text);
+	return copy(options->config.options, sizeof(options->config.options),
+		    "options=", value);
+}
+
+static int parse_allow_other(const char *value,
+			     struct bfs_mount_options *options)
+{
+	(void)value;
+	options->config.allow_other = true;
+	return 0;
+}
+
+static int parse_debug(const char *value, struct bfs_mount_options *options)
+{
+	(void)value;
+	options->config.debug = true;
+	options->config.foreground = true;
+	return 0;
+}
+
+#define MOUNT_FLAG(word, bits_set, bits_clear)                                 \
+	{ .name = word, .set = bits_set, .clear = bits_clear }
+
+static const struct mount_option table[] = {
+	{ .name = "allow_other", .parse = parse_allow_other,
+	  .help = "let every user in, under the files' modes" },
+	{ .name = "pool=", .parse = parse_pool,
+	  .help = "DIR: serve the tree of this directory; it is never deleted" },
+	{ .name = "size=", .parse = parse_size,
+	  .help = "N[K|M|G] or N%: size of the pool (default: half of memory)" },
+	{ .name = "options=", .parse = parse_spec,
+	  .help = "SPEC: specification of buffers made without one; put it last" },
+	{ .name = "debug", .parse = parse_debug, .help = "same as -d" },
+	MOUNT_FLAG("defaults", 0, 0),
+	MOUNT_FLAG("rw", 0, MS_RDONLY),
+	MOUNT_FLAG("ro", MS_RDONLY, 0),
+	MOUNT_FLAG("suid", 0, MS_NOSUID),
+	MOUNT_FLAG("nosuid", MS_NOSUID, 0),
+	MOUNT_FLAG("dev", 0, MS_NODEV),
+	MOUNT_FLAG("nodev", MS_NODEV, 0),
+	MOUNT_FLAG("exec", 0, MS_NOEXEC),
+	MOUNT_FLAG("noexec", MS_NOEXEC, 0),
+	MOUNT_FLAG("atime", 0, MS_NOATIME),
+	MOUNT_FLAG("noatime", MS_NOATIME, 0),
+	MOUNT_FLAG("auto", 0, 0),
+	MOUNT_FLAG("noauto", 0, 0),
+	MOUNT_FLAG("nofail", 0, 0),
+	MOUNT_FLAG("_netdev", 0, 0),
+};
+
+static const struct mount_option *find(const char *word)
+{
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		size_t n = strlen(table[i].name);
+
+		if (table[i].name[n - 1] == '=' ? !strncmp(word, table[i].name, n)
+						: !strcmp(word, table[i].name))
+			return &table[i];
+	}
+	return NULL;
+}
+
+static int parse_word(const char *word, struct bfs_mount_options *options)
+{
+	const struct mount_option *o = find(word);
+
+	if (!strncmp(word, "x-", 2)) /* comments of fstab(5) */
+		return 0;
+	if (!o)
+		return refuse("unknown option ", word, "see bufferfs --help");
+	options->flags = (options->flags | o->set) & ~o->clear;
+	return o->parse ? o->parse(word + strlen(o->name), options) : 0;
+}
+
+/* A specification has commas of its own: options= takes what is left. */
+static int parse_list(char *list, struct bfs_mount_options *options)
+{
+	char *comma;
+	int r = 0;
+
+	for (char *word = list; word && r == 0; word = comma) {
+		comma = strncmp(word, "options=", 8) ? strchr(word, ',') : NULL;
+		if (comma)
+			*comma++ = '\0';
+		r = *word ? parse_word(word, options) : 0;
+	}
+	return r;
+}
+
+static int check(const struct bfs_mount_options *options)
+{
+	if (options->config.pool[0] && options->config.size[0])
+		return refuse("size=", options->config.size,
+			      "the size of a pool= is its filesystem's");
+	return 0;
+}
+
+static int parse_operands(int argc, char **argv,
+			  struct bfs_mount_options *options)
+{
+	/* mount(8) calls its helpers with a source before the mount point. */
+	if (argc < 1 || argc > 2)
+		return refuse("", argc ? "too many operands" : "no mount point",
+			      "see bufferfs --help");
+	if (!realpath(argv[argc - 1], options->config.mountpoint)) {
+		/* A mount whose daemon died cannot be looked at. */
+		if (errno == ENOTCONN && argv[argc - 1][0] == '/')
+			return copy(options->config.mountpoint, PATH_MAX,
+				    "", argv[argc - 1]);
+		return refuse("", argv[argc - 1], strerror(errno));
+	}
+	return 0;
+}
+
+int bfs_mount_options_parse(int argc, char **argv,
+			    struct bfs_mount_options *ret_options)
+{
+	static const struct option words[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
+	int c, r = 0;
+
+	*ret_options = (struct bfs_mount_options){
+		.flags = MS_NOSUID | MS_NODEV,
+	};
+	while (r == 0 && (c = getopt_long(argc, argv, "fdo:hV", words, NULL)) >= 0)
+		switch (c) {
+		case 'f':
+			ret_options->config.foreground = true;
+			break;
+		case 'd':
+			r = parse_debug("", ret_options);
+			break;
+		case 'o':
+			r = parse_list(optarg, ret_options);
+			break;
+		case 'h':
+			ret_options->help = true;
+			return 0;
+		case 'V':
+			ret_options->version = true;
+			return 0;
+		default:
+			r = -EINVAL;
+		}
+	if (r == 0)
+		r = parse_operands(argc - optind, argv + optind, ret_options);
+	return r < 0 ? r : check(ret_options);
+}
+
+void bfs_mount_options_help(FILE *to)
+{
+	const char *token, *help;
+
+	fputs("usage: bufferfs [-f] [-d] [-o OPTION,...] MOUNTPOINT\n"
+	      "Mount a filesystem whose files are I/O buffers.\n\n"
+	      "  -f             stay in the foreground, log to stderr\n"
+	      "  -d             the same, and log every request\n"
+	      "  --help, --version\n\n"
+	      "mount options (besides ro, suid, dev, noexec, noatime):\n", to);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].help)
+			fprintf(to, "  -o %-12s %s\n", table[i].name,
+				table[i].help);
+	fputs("\nspecification (SPEC, and the xattr user.iobuf):\n", to);
+	for (size_t i = 0; (token = iobuf_token_help(i, &help)); i++)
+		fprintf(to, "  %-24s %s\n", token, help);
+}

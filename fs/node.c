@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+#include "node.h"
+
+#include "fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/*
+ * Shapes of a 64-bit handle, by the words that the kernel's encoders write:
+ * tmpfs {generation, inode low, inode high}, most others {inode, generation}
+ * (FILEID_INO32_GEN). A nodeid is generation << 32 | inode.
+ */
+enum shape { SHAPE_NONE, SHAPE_TMPFS, SHAPE_INO32_GEN };
+
+struct handle {
+	struct file_handle head;
+	uint32_t words[MAX_HANDLE_SZ / 4];
+};
+
+/* A looked-up file, where nodeids are inode numbers. */
+struct entry {
+	struct entry *next;
+	uint64_t nodeid, lookups;
+	int fd; /* O_PATH */
+};
+
+enum { BUCKETS = 4096 };
+
+struct bfs_nodes {
+	int root_fd;
+	dev_t device;
+	enum shape shape;
+	int handle_type, mount_id;
+	pthread_mutex_t lock; /* protects buckets and their entries */
+	struct entry *buckets[BUCKETS];
+};
+
+static int get_handle(int dir_fd, const char *name, struct handle *ret_handle,
+		      int *ret_mount_id)
+{
+	ret_handle->head.handle_bytes = sizeof(ret_handle->words);
+	return name_to_handle_at(dir_fd, name, &ret_handle->head, ret_mount_id,
+				 *name ? 0 : AT_EMPTY_PATH) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int encode(const struct bfs_nodes *nodes, const struct handle *h,
+		  uint64_t *ret_nodeid)
+{
+	const uint32_t *w = h->words;
+	uint32_t ino, generation;
+
+	if (h->head.handle_type != nodes->handle_type)
+		return -EOVERFLOW;
+	if (nodes->shape == SHAPE_TMPFS) {
+		if (h->head.handle_bytes != 12 || w[2])
+			return -EOVERFLOW;
+		generation = w[0];
+		ino = w[1];
+	} else {
+		if (h->head.handle_bytes != 8)
+			return -EOVERFLOW;
+		ino = w[0];
+		generation = w[1];
+	}
+	*ret_nodeid = (uint64_t)generation << 32 | ino;
+	return 0;
+}
+
+static struct handle decode(const struct bfs_nodes *nodes, uint64_t nodeid)
+{
+	struct handle h = { .head.handle_type = nodes->handle_type };
+	uint32_t generation = (uint32_t)(nodeid >> 32), ino = (uint32_t)nodeid;
+
+	if (nodes->shape == SHAPE_TMPFS) {
+		h.head.handle_bytes = 12;
+		h.words[0] = generation;
+		h.words[1] = ino;
+	} else {
+		h.head.handle_bytes = 8;
+		h.words[0] = ino;
+		h.words[1] = generation;
+	}
+	return h;
+}
+
+/* Can the root's handle be told from its inode number, and be opened? */
+static enum shape find_shape(struct bfs_nodes *nodes, uint64_t root_ino)
+{
+	struct handle h;
+	int fd;
+
+	if (get_handle(nodes->root_fd, "", &h, &nodes->mount_id) < 0)
+		return SHAPE_NONE;
+	nodes->handle_type = h.head.handle_type;
+	fd = open_by_handle_at(nodes->root_fd, &h.head, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return SHAPE_NONE;
+	close(fd);
+	if (h.head.handle_bytes == 12 && h.words[1] == root_ino && !h.words[2])
+		return SHAPE_TMPFS;
+	if (h.head.handle_bytes == 8 && h.words[0] == root_ino)
+		return SHAPE_INO32_GEN;
+	return SHAPE_NONE;
+}
+
+int bfs_nodes_create(int root_fd, struct bfs_nodes **ret_nodes)
+{
+	struct bfs_nodes *nodes = calloc(1, sizeof(*nodes));
+	struct stat st;
+
+	if (!nodes)
+		return -ENOMEM;
+	if (fstat(root_fd, &st) < 0) {
+		int error = errno;
+
+		free(nodes);
+		return -error;
+	}
+	nodes->root_fd = root_fd;
+	nodes->device = st.st_dev;
+	pthread_mutex_init(&nodes->lock, NULL);
+	nodes->shape = find_shape(nodes, st.st_ino);
+	*ret_nodes = nodes;
+	return 0;
+}
+
+void bfs_nodes_destroy(struct bfs_nodes *nodes)
+{
+	if (!nodes)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct entry *e = nodes->buckets[i], *next; e; e = next) {
+			next = e->next;
+			close(e->fd);
+			free(e);
+		}
+	pthread_mutex_destroy(&nodes->lock);
+	free(nodes);
+}
+
+/* The link that points at the entry of a nodeid, or at the end of its chain. */
+static struct entry **find_entry(struct bfs_nodes *nodes, uint64_t nodeid)
+{
+	struct entry **link =
+		&nodes->buckets[nodeid * UINT64_C(0x9E3779B97F4A7C15) >> 52];
+
+	while (*link && (*link)->nodeid != nodeid)
+		link = &(*link)->next;
+	return link;
+}
+
+/* Note one lookup of an inode; takes fd when it is the first. `lock` held. */
+static int note_lookup(struct bfs_nodes *nodes, uint64_t nodeid, int *fd,
+		       uint64_t lookups)
+{
+	struct entry **link = find_entry(nodes, nodeid);
+
+	if (!*link) {
+		if (!(*link = calloc(1, sizeof(**link))))
+			return -ENOMEM;
+		(*link)->nodeid = nodeid;
+		(*link)->fd = bfs_fd_take(fd);
+	}
+	(*link)->lookups += lookups;
+	return 0;
+}
+
+static int lookup_in_table(struct bfs_nodes *nodes, int dir_fd,
+			   const char *name, uint64_t *ret_nodeid)
+{
+	BFS_FD int fd = -1;
+	struct stat st;
+	int r;
+
+	fd = *name ? openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+		   : fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_dev != nodes->device)
+		return -EXDEV;
+	if (st.st_ino <= BFS_ROOT_NODEID)
+		return -EOVERFLOW;
+	pthread_mutex_lock(&nodes->lock);
+	r = note_lookup(nodes, st.st_ino, &fd, 1);
+	pthread_mutex_unlock(&nodes->lock);
+	if (r == 0)
+		*ret_nodeid = st.st_ino;
+	return r;
+}
+
+int bfs_node_lookup(struct bfs_nodes *nodes, int dir_fd, const char *name,
+		    uint64_t *ret_nodeid)
+{
+	struct handle h;
+	int mount_id, r;
+
+	if (nodes->shape == SHAPE_NONE)
+		return lookup_in_table(nodes, dir_fd, name, ret_nodeid);
+	if ((r = get_handle(dir_fd, name, &h, &mount_id)) < 0)
+		return r;
+	if (mount_id != nodes->mount_id)
+		return -EXDEV;
+	return encode(nodes, &h, ret_nodeid);
+}
+
+/*
+ * A nodeid that the kernel learnt from an earlier worker: look for it in the
+ * whole pool. nftw(3) has no argument for its function, hence the statics.
+ */
+static struct {
+	pthread_mutex_t lock;
+	uint64_t nodeid;
+	dev_t device;
+	int fd;
+} search = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static int search_one(const char *path, const struct stat *st, int flag,
+		      struct FTW *where)
+{
+	(void)flag;
+	(void)where;
+	if (st->st_ino != search.nodeid || st->st_dev != search.device)
+		return 0;
+	search.fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return 1;
+}
+
+static int search_pool(struct bfs_nodes *nodes, uint64_t nodeid)
+{
+	int fd;
+
+	pthread_mutex_lock(&search.lock);
+	search.nodeid = nodeid;
+	search.device = nodes->device;
+	search.fd = -1;
+	nftw(bfs_fd_path_at(nodes->root_fd, "").text, search_one, 16,
+	     FTW_PHYS | FTW_MOUNT);
+	fd = search.fd;
+	pthread_mutex_unlock(&search.lock);
+	return fd < 0 ? -ESTALE : fd;
+}
+
+static int open_path_fd(int fd, int flags)
+{
+	int copy = flags & O_PATH ? fcntl(fd, F_DUPFD_CLOEXEC, 0)
+				  : open(bfs_fd_path(fd).text,
+					 flags | O_CLOEXEC);
+
+	return copy < 0 ? -errno : copy;
+}
+
+static int open_from_table(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
+{
+	BFS_FD int found = -1;
+	struct entry *e;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&nodes->lock);
+	e = *find_entry(nodes, nodeid);
+	if (e)
+		r = open_path_fd(e->fd, flags);
+	pthread_mutex_unlock(&nodes->lock);
+	if (e)
+		return r;
+	if ((found = search_pool(nodes, nodeid)) < 0)
+		return found;
+	r = open_path_fd(found, flags);
+	pthread_mutex_lock(&nodes->lock);
+	note_lookup(nodes, nodeid, &found, 0);
+	pthread_mutex_unlock(&nodes->lock);
+	return r;
+}
+
+int bfs_node_open(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
+{
+	struct handle h;
+	int fd;
+
+	if (nodeid == BFS_ROOT_NODEID) {
+		fd = openat(nodes->root_fd, ".", flags | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	if (nodes->shape == SHAPE_NONE)
+		return open_from_table(nodes, nodeid, flags);
+	h = decode(nodes, nodeid);
+	fd = open_by_handle_at(nodes->root_fd, &h.head, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+void bfs_node_forget(struct bfs_nodes *nodes, uint64_t nodeid, uint64_t count)
+{
+	struct entry **link, *e;
+
+	if (nodes->shape != SHAPE_NONE)
+		return;
+	pthread_mutex_lock(&nodes->lock);
+	link = find_entry(nodes, nodeid);
+	e = *link;
+	if (e && (e->lookups -= count < e->lookups ? count : e->lookups) == 0) {
+		*link = e->next;
+		close(e->fd);
+		free(e);
+	}
+	pthread_mutex_unlock(&nodes->lock);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node.h - from the kernel's nodeids to the pool's files and back.
+ *
+ * With CAP_DAC_READ_SEARCH, on a filesystem with 64-bit file handles (tmpfs
+ * mounted with inode32, ext4), a nodeid IS the file handle: there is no table,
+ * a new worker knows every nodeid of its predecessor, and an idle file costs
+ * no descriptor. Elsewhere a nodeid is the inode number, and a table keeps an
+ * O_PATH descriptor for each one that the kernel has looked up.
+ *
+ * Every function may be called from any thread.
+ */
+#ifndef BFS_NODE_H
+#define BFS_NODE_H
+
+#include <stdint.h>
+
+struct bfs_nodes;
+
+#define BFS_ROOT_NODEID UINT64_C(1)
+
+/* root_fd is borrowed and has to stay open. 0; -ENOMEM; errors of fstat(2). */
+int bfs_nodes_create(int root_fd, struct bfs_nodes **ret_nodes);
+void bfs_nodes_destroy(struct bfs_nodes *nodes);
+
+/*
+ * Open the file of a nodeid with `flags` of open(2) (O_CLOEXEC is added).
+ * Returns a descriptor, for the caller to close; -ESTALE when the file is no
+ * more; errors of open(2).
+ */
+int bfs_node_open(struct bfs_nodes *nodes, uint64_t nodeid, int flags);
+
+/*
+ * The nodeid of the entry `name` of the directory dir_fd, or with "" of dir_fd
+ * itself. Counts as one lookup for bfs_node_forget().
+ * 0; -ENOENT; -EXDEV when the entry is on another filesystem than the pool;
+ * -EOVERFLOW when its handle does not fit.
+ */
+int bfs_node_lookup(struct bfs_nodes *nodes, int dir_fd, const char *name,
+		    uint64_t *ret_nodeid);
+
+/* The kernel gives back `count` lookups. */
+void bfs_node_forget(struct bfs_nodes *nodes, uint64_t nodeid, uint64_t count);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops.h - the FUSE side: one static function an operation, which decodes,
+ * calls the function that does it, and replies exactly once with no lock held.
+ * Only ops_*.c and worker.c include a FUSE header.
+ */
+#ifndef BFS_OPS_H
+#define BFS_OPS_H
+
+#define FUSE_USE_VERSION 317
+#include <fuse_lowlevel.h>
+
+#include "tree.h"
+
+/* Each file of operations puts its own into the table. */
+void bfs_ops_name(struct fuse_lowlevel_ops *ops);
+void bfs_ops_io(struct fuse_lowlevel_ops *ops);
+void bfs_ops_dir(struct fuse_lowlevel_ops *ops);
+void bfs_ops_xattr(struct fuse_lowlevel_ops *ops);
+
+static inline struct bfs_fs *bfs_fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline struct bfs_owner bfs_caller(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct bfs_owner){ ctx->uid, ctx->gid };
+}
+
+/* What the kernel is told of an entry, and for how long it may believe it. */
+struct fuse_entry_param bfs_entry_param(const struct bfs_fs *fs,
+					const struct bfs_entry *entry);
+
+/* Reply with an entry, or with -r; a reply that does not arrive takes the
+ * lookup back. */
+void bfs_reply_entry(fuse_req_t req, int r, const struct bfs_entry *entry);
+
+/*
+ * Requests that change a count in the shared block, and that a new worker may
+ * get a second time: true when `unique` has been counted already. The loop
+ * tells the unique of the request at hand with bfs_request_begin().
+ */
+void bfs_request_begin(uint64_t unique);
+bool bfs_request_is_counted(const struct bfs_fs *fs);
+void bfs_request_count(struct bfs_fs *fs);
+
+#endif

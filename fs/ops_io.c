@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+#include "ops.h"
+
+#include "fd.h"
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+/* fuse_file_info.fh: nothing is kept for an open file but how it goes. */
+enum { FH_ASKS = 0, FH_PLAIN = 1 };
+
+static __thread uint64_t request_unique;
+
+void bfs_request_begin(uint64_t unique)
+{
+	/* Bit 63 tells that the kernel sends it again. */
+	request_unique = unique & ~(UINT64_C(1) << 63);
+}
+
+static uint64_t *counted_cell(const struct bfs_fs *fs)
+{
+	/* The kernel counts unique in steps of two. */
+	return &fs->shared->counted[request_unique / 2 % BFS_COUNTED_MAX];
+}
+
+bool bfs_request_is_counted(const struct bfs_fs *fs)
+{
+	return *counted_cell(fs) == request_unique;
+}
+
+void bfs_request_count(struct bfs_fs *fs)
+{
+	*counted_cell(fs) = request_unique;
+}
+
+/* Choose the data path of an open and count it. Fills in fi. */
+static int begin_open(struct bfs_file *file, struct fuse_file_info *fi)
+{
+	struct bfs_datapath path;
+	bool plain;
+	int r = bfs_file_datapath(file, fi->flags, &path);
+
+	if (r < 0)
+		return r;
+	plain = bfs_datapath_is_plain(path);
+	if (bfs_request_is_counted(file->fs)) {
+		r = file->inode->slot ? file->inode->slot->backing_id : -EIO;
+	} else {
+		r = bfs_inode_add_open(file->fs->inodes, file->inode,
+				       path.passthrough ? file->fd : -1, plain);
+		if (r >= 0)
+			bfs_request_count(file->fs);
+	}
+	if (r < 0)
+		return r;
+	fi->backing_id = path.passthrough ? r : 0;
+	fi->direct_io = path.direct_io;
+	fi->keep_cache = !path.passthrough && !path.direct_io &&
+			 file->fs->shared->config.own_pool;
+	fi->noflush = 1;
+	fi->fh = plain ? FH_PLAIN : FH_ASKS;
+	return 0;
+}
+
+static void end_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
+{
+	struct bfs_inode *inode;
+
+	if (!bfs_inode_is_known(fs->inodes, nodeid) ||
+	    !(inode = bfs_inode_lock(fs->inodes, nodeid)))
+		return;
+	bfs_inode_drop_open(fs->inodes, inode, fh == FH_PLAIN);
+	bfs_inode_unlock(fs->inodes, inode);
+}
+
+/* The pool file for data: its backing file has to be open for writing, except
+ * where even the daemon may not (a read-only pool, a program that runs). */
+static int open_data(struct bfs_fs *fs, uint64_t nodeid, int flags,
+		     struct bfs_file *ret_file)
+{
+	int r = bfs_file_open(fs, nodeid, O_RDWR, ret_file);
+
+	if ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC) &&
+	    (r == -ETXTBSY || r == -EROFS || r == -EACCES))
+		r = bfs_file_open(fs, nodeid, O_RDONLY, ret_file);
+	return r;
+}
+
+static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi,
+		   bool kill_suidgid)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = open_data(fs, nodeid, fi->flags, &file);
+
+	if (r < 0)
+		return r;
+	if (fi->flags & O_TRUNC) {
+		if ((r = bfs_file_truncate(&file, 0)) < 0)
+			return r;
+		if (kill_suidgid)
+			bfs_kill_suidgid(file.fd);
+	}
+	return begin_open(&file, fi);
+}
+
+/* May the caller keep set-ID bits? libfuse tells from 3.18.3 on. */
+static bool kills_suidgid(fuse_req_t req, const struct fuse_file_info *fi)
+{
+#ifdef HAVE_KILL_SUIDGID
+	(void)req;
+	return fi->kill_suidgid;
+#else
+	(void)fi;
+	return fuse_req_ctx(req)->uid != 0;
+#endif
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct bfs_fs *fs = bfs_fs_of(req);
+	int r = do_open(fs, ino, fi, kills_suidgid(req, fi));
+
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else if (fuse_reply_open(req, fi) == -ENOENT) /* interrupted */
+		end_open(fs, ino, fi->fh);
+}
+
+static int do_create(struct bfs_fs *fs, uint64_t parent, const char *name,
+		     mode_t mode, struct bfs_owner owner,
+		     struct bfs_entry *ret_entry, struct fuse_file_info *fi)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_create(fs, parent, name, mode, owner, ret_entry, &file);
+
+	if (r == 0 && (r = begin_open(&file, fi)) < 0)
+		bfs_unlink(fs, parent, name, 0);
+	return r;
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
+		      mode_t mode, struct fuse_file_info *fi)
+{
+	struct bfs_fs *fs = bfs_fs_of(req);
+	struct fuse_entry_param param;
+	struct bfs_entry entry;
+	int r = do_create(fs, parent, name, mode, bfs_caller(req), &entry, fi);
+
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	param = bfs_entry_param(fs, &entry);
+	if (fuse_reply_create(req, &param, fi) == -ENOENT) {
+		end_open(fs, entry.nodeid, fi->fh);
+		bfs_node_forget(fs->nodes, entry.nodeid, 1);
+	}
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct bfs_fs *fs = bfs_fs_of(req);
+
+	if (!bfs_request_is_counted(fs)) {
+		end_open(fs, ino, fi->fh);
+		bfs_request_count(fs);
+	}
+	fuse_reply_err(req, 0);
+}
+
+/* A buffer for replies that grows once and stays with its thread. */
+static void *reply_buffer(size_t size)
+{
+	static __thread void *buffer;
+	static __thread size_t allocated;
+
+	if (size > allocated) {
+		free(buffer);
+		buffer = malloc(size);
+		allocated = buffer ? size : 0;
+	}
+	return buffer;
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		    struct fuse_file_info *fi)
+{
+	void *bytes = reply_buffer(size);
+	size_t done = 0;
+	int r = bytes ? bfs_file_read(bfs_fs_of(req), ino, (uint64_t)offset,
+				      bytes, size, &done)
+		      : -ENOMEM;
+
+	(void)fi;
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_buf(req, bytes, done);
+}
+
+static int do_write(struct bfs_fs *fs, uint64_t nodeid, const char *bytes,
+		    size_t size, uint64_t offset, bool kill_suidgid,
+		    size_t *ret_size)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
+
+	if (r < 0)
+		return r;
+	if (kill_suidgid)
+		bfs_kill_suidgid(file.fd);
+	return bfs_file_write(&file, offset, bytes, size, ret_size);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes,
+		     size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	size_t done = 0;
+	int r = do_write(bfs_fs_of(req), ino, bytes, size, (uint64_t)offset,
+			 kills_suidgid(req, fi), &done);
+
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_write(req, done);
+}
+
+static int do_fallocate(struct bfs_fs *fs, uint64_t nodeid, int mode,
+			uint64_t offset, uint64_t size)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
+
+	return r < 0 ? r : bfs_file_allocate(&file, mode, offset, size);
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
+			 off_t size, struct fuse_file_info *fi)
+{
+	(void)fi;
+	fuse_reply_err(req, -do_fallocate(bfs_fs_of(req), ino, mode,
+					  (uint64_t)offset, (uint64_t)size));
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+		     struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)datasync;
+	(void)fi;
+	/* A pool of memory has nothing behind it, and a default cache mode
+	 * nothing to store. */
+	fuse_reply_err(req, 0);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st;
+
+	(void)ino;
+	if (fstatvfs(bfs_fs_of(req)->root_fd, &st) < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_statfs(req, &st);
+}
+
+void bfs_ops_io(struct fuse_lowlevel_ops *ops)
+{
+	ops->open = op_open;
+	ops->create = op_create;
+	ops->release = op_release;
+	ops->read = op_read;
+	ops->write = op_write;
+	ops->fallocate = op_fallocate;
+	ops->fsync = op_fsync;
+	ops->statfs = op_statfs;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "ops.h"
+
+#include "xattr.h"
+
+#include <errno.h>
+#include <linux/limits.h>
+#include <stdlib.h>
+
+/* Reply with a value of `n` bytes, or with its size when none was wanted. */
+static void reply_value(fuse_req_t req, int r, size_t size, const char *value,
+			size_t n)
+{
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else if (size == 0)
+		fuse_reply_xattr(req, n);
+	else
+		fuse_reply_buf(req, value, n);
+}
+
+static char *value_buffer(size_t size)
+{
+	return malloc(size && size <= XATTR_SIZE_MAX ? size : XATTR_SIZE_MAX);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+			size_t size)
+{
+	char *value = value_buffer(size);
+	size_t n = 0;
+	int r = value ? bfs_getxattr(bfs_fs_of(req), ino, name, value, size, &n)
+		      : -ENOMEM;
+
+	reply_value(req, r, size, value, n);
+	free(value);
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	char *list = value_buffer(size);
+	size_t n = 0;
+	int r = list ? bfs_listxattr(bfs_fs_of(req), ino, list, size, &n)
+		     : -ENOMEM;
+
+	reply_value(req, r, size, list, n);
+	free(list);
+}
+
+static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+			const char *value, size_t size, int flags)
+{
+	struct bfs_fs *fs = bfs_fs_of(req);
+	bool changed;
+	int r = bfs_setxattr(fs, ino, name, value, size, flags, &changed);
+
+	/* The kernel does not expect that an xattr changes a file's size. */
+	if (r == 0 && changed)
+		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+	fuse_reply_err(req, -r);
+}
+
+static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	fuse_reply_err(req, -bfs_removexattr(bfs_fs_of(req), ino, name));
+}
+
+void bfs_ops_xattr(struct fuse_lowlevel_ops *ops)
+{
+	ops->getxattr = op_getxattr;
+	ops->listxattr = op_listxattr;
+	ops->setxattr = op_setxattr;
+	ops->removexattr = op_removexattr;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/*
+ * A file name from a path, as systemd-escape(1) has it: '/' becomes '-', what
+ * is not plain becomes \xNN. -ENAMETOOLONG when it does not fit.
+ */
+static int escape(const char *path, char *to, size_t size)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789:_.";
+	size_t n = 0;
+
+	path += *path == '/';
+	for (; *path && n + 5 < size; path++) {
+		if (*path == '/')
+			to[n++] = '-';
+		else if (strchr(plain, *path))
+			to[n++] = *path;
+		else
+			n += (size_t)snprintf(to + n, size - n, "\\x%02x",
+					      (unsigned char)*path);
+	}
+	if (*path)
+		return -ENAMETOOLONG;
+	if (n == 0)
+		to[n++] = '-';
+	to[n] = '\0';
+	return 0;
+}
+
+/* A directory of our own that nobody else may enter, nor has made for us. */
+static int private_directory(const char *path)
+{
+	struct stat st;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	if (lstat(path, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+			       !(st.st_mode & 077)
+		       ? 0
+		       : -EPERM;
+}
+
+static bool is_tmpfs_root(const char *path)
+{
+	struct statfs fs;
+	struct stat st, parent;
+	char up[PATH_MAX + 4];
+
+	snprintf(up, sizeof(up), "%s/..", path);
+	return statfs(path, &fs) == 0 && fs.f_type == TMPFS_MAGIC &&
+	       stat(path, &st) == 0 && stat(up, &parent) == 0 &&
+	       st.st_dev != parent.st_dev;
+}
+
+static int mount_tmpfs(const struct bfs_config *config)
+{
+	/* inode32: inode numbers have to fit a nodeid, see node.c.
+	 * huge=within_size: huge pages, yet a small file costs one page. */
+	static const char *const huge[] = { ",huge=within_size", "" };
+	char data[128];
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(data, sizeof(data), "mode=1777,inode32%s%s%s", huge[i],
+			 config->size[0] ? ",size=" : "", config->size);
+		if (mount("bufferfs", config->pool, "tmpfs",
+			  MS_NOSUID | MS_NODEV, data) == 0)
+			return 0;
+	}
+	return -errno;
+}
+
+static int own_pool(struct bfs_config *config)
+{
+	const bool root = geteuid() == 0;
+	char base[64], name[240];
+	int r;
+
+	if (root)
+		strcpy(base, "/run/bufferfs");
+	else
+		snprintf(base, sizeof(base), "/dev/shm/bufferfs-%u", geteuid());
+	if ((r = private_directory(base)) < 0 ||
+	    (r = escape(config->mountpoint, name, sizeof(name))) < 0)
+		return r;
+	snprintf(config->pool, sizeof(config->pool), "%s/%s", base, name);
+	config->own_pool = true;
+	if (mkdir(config->pool, 0700) < 0) {
+		if (errno != EEXIST)
+			return -errno;
+		config->adopted_pool = !root || is_tmpfs_root(config->pool);
+	}
+	if (!root && config->size[0])
+		return -EOPNOTSUPP; /* /dev/shm has its own size */
+	return root && !config->adopted_pool ? mount_tmpfs(config) : 0;
+}
+
+int bfs_pool_open(struct bfs_config *config)
+{
+	int fd, r = 0;
+
+	if (config->pool[0])
+		config->adopted_pool = true;
+	else
+		r = own_pool(config);
+	if (r < 0) {
+		bfs_log(LOG_ERR, "cannot make the pool %s: %s", config->pool,
+			strerror(-r));
+		return r;
+	}
+	fd = open(config->pool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		bfs_log(LOG_ERR, "cannot open the pool %s: %s", config->pool,
+			r == -EBUSY ? "another bufferfs serves it"
+				    : strerror(-r));
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	if (config->adopted_pool && config->own_pool)
+		bfs_log(LOG_NOTICE, "adopted the pool %s", config->pool);
+	return fd;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag,
+		      struct FTW *where)
+{
+	(void)st;
+	(void)flag;
+	(void)where;
+	return remove(path) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+void bfs_pool_remove(const struct bfs_config *config)
+{
+	if (!config->own_pool)
+		return;
+	/* A lazy unmount: files may be open still, their memory goes last. */
+	if (umount2(config->pool, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 &&
+	    geteuid() != 0)
+		nftw(config->pool, remove_one, 16,
+		     FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	rmdir(config->pool);
+}

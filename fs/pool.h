@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool.h - the directory that keeps the tree: made, adopted and removed by the
+ * holder. (How the worker looks into it is node.h.)
+ *
+ * Without -o pool= it is a tmpfs of our own in a directory that only we may
+ * enter: /run/bufferfs/NAME for root, /dev/shm/bufferfs-UID/NAME, without a
+ * mount of its own, for others. NAME is the mount point, escaped.
+ */
+#ifndef BFS_POOL_H
+#define BFS_POOL_H
+
+#include "shared.h"
+
+/*
+ * Make or find the pool of config->mountpoint; fills in config->pool, own_pool
+ * and adopted_pool. The pool is locked against a second daemon until the
+ * process that called this ends.
+ * Returns a descriptor of the pool's root (close-on-exec); -EBUSY when another
+ * daemon serves it; errors of mount(2), mkdir(2), open(2); all logged.
+ */
+int bfs_pool_open(struct bfs_config *config);
+
+/* Remove a pool of our own with all that is in it; leave any other alone. */
+void bfs_pool_remove(const struct bfs_config *config);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "record.h"
+
+#include "fd.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+/* On the file, in the machine's byte order: a pool does not travel. */
+struct stored_spec {
+	uint32_t options;
+	int32_t task;
+	uint64_t capacity, alignment, physical_mask;
+	char tag[IOBUF_TAG_MAX + 1];
+};
+
+struct stored {
+	uint32_t magic, flags;
+	uint64_t length;
+	struct stored_spec spec, inherited;
+};
+
+#define STORED_MAGIC 0x31465542u /* "BUF1" */
+
+static_assert(sizeof(struct stored) == 16 + 2 * (32 + 64),
+	      "the stored form has no padding");
+
+struct bfs_record bfs_record_plain(void)
+{
+	struct bfs_record record = { .inherited = iobuf_spec_default };
+
+	/* The built-in defaults resolve: a test says so. */
+	iobuf_spec_resolve(&iobuf_spec_default, &iobuf_spec_default,
+			   &record.spec, NULL);
+	return record;
+}
+
+static const char *xattr_name = "user.iobuf.record";
+
+void bfs_record_use_trusted(bool trusted)
+{
+	xattr_name = trusted ? "trusted.iobuf.record" : "user.iobuf.record";
+}
+
+const char *bfs_record_xattr(void)
+{
+	return xattr_name;
+}
+
+static struct stored_spec pack(const struct iobuf_spec *spec)
+{
+	struct stored_spec s = {
+		.options = spec->options,
+		.task = spec->task,
+		.capacity = spec->capacity,
+		.alignment = spec->alignment,
+		.physical_mask = spec->physical_mask,
+	};
+
+	memcpy(s.tag, spec->tag, sizeof(s.tag));
+	return s;
+}
+
+static struct iobuf_spec unpack(const struct stored_spec *s)
+{
+	struct iobuf_spec spec = {
+		.options = s->options,
+		.task = s->task,
+		.capacity = s->capacity,
+		.alignment = s->alignment,
+		.physical_mask = s->physical_mask,
+	};
+
+	memcpy(spec.tag, s->tag, sizeof(spec.tag));
+	spec.tag[IOBUF_TAG_MAX] = '\0';
+	return spec;
+}
+
+/* `size` and errno are what a getxattr(2) call gave. */
+static int decode(const struct stored *s, ssize_t size,
+		  struct bfs_record *ret_record)
+{
+	if (size < 0 && (errno == ENODATA || errno == EOPNOTSUPP)) {
+		*ret_record = bfs_record_plain();
+		return 0;
+	}
+	if (size < 0)
+		return errno == ERANGE ? -EIO : -errno;
+	if (size != sizeof(*s) || s->magic != STORED_MAGIC ||
+	    (s->spec.capacity && s->length > s->spec.capacity))
+		return -EIO;
+	*ret_record = (struct bfs_record){
+		.present = true,
+		.flags = s->flags,
+		.length = s->length,
+		.spec = unpack(&s->spec),
+		.inherited = unpack(&s->inherited),
+	};
+	return 0;
+}
+
+int bfs_record_load(const char *path, struct bfs_record *ret_record)
+{
+	struct stored s;
+	ssize_t n = lgetxattr(path, xattr_name, &s, sizeof(s));
+
+	return decode(&s, n, ret_record);
+}
+
+int bfs_record_load_fd(int fd, struct bfs_record *ret_record)
+{
+	struct stored s;
+	ssize_t n = fgetxattr(fd, xattr_name, &s, sizeof(s));
+
+	/* O_PATH: by the link in /proc, which leads to the file, no further. */
+	if (n < 0 && errno == EBADF)
+		n = getxattr(bfs_fd_path(fd).text, xattr_name, &s, sizeof(s));
+	return decode(&s, n, ret_record);
+}
+
+int bfs_record_store(int fd, const struct bfs_record *record)
+{
+	struct stored s = {
+		.magic = STORED_MAGIC,
+		.flags = record->flags,
+		.length = record->length,
+		.spec = pack(&record->spec),
+		.inherited = pack(&record->inherited),
+	};
+
+	return setxattr(bfs_fd_path(fd).text, xattr_name, &s, sizeof(s), 0) < 0
+		       ? -errno
+		       : 0;
+}
+
+int bfs_record_remove(int fd)
+{
+	if (removexattr(bfs_fd_path(fd).text, xattr_name) < 0 &&
+	    errno != ENODATA)
+		return -errno;
+	return 0;
+}

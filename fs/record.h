@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * record.h - what a pool file carries besides its bytes: the specification of
+ * its buffer, in one xattr that is replaced as a whole.
+ *
+ * A file without a record is a plain buffer (bfs_record_plain()); a directory
+ * without one hands down the mount's defaults.
+ */
+#ifndef BFS_RECORD_H
+#define BFS_RECORD_H
+
+#include <iobuf/spec.h>
+
+enum bfs_record_flags {
+	BFS_RECORD_EXPLICIT = 1u << 0, /* asked for: listxattr shows it */
+};
+
+struct bfs_record {
+	bool present; /* the file has one */
+	uint32_t flags;
+	uint64_t length;             /* of a fixed buffer: its st_size */
+	struct iobuf_spec spec;      /* a capacity: allocated and fixed */
+	struct iobuf_spec inherited; /* what a specification falls back to */
+};
+
+/* Pageable, inout, shared, elastic; never asked for. */
+struct bfs_record bfs_record_plain(void);
+
+/* The xattr's name: trusted.* needs CAP_SYS_ADMIN, user.* is for the rest. */
+void bfs_record_use_trusted(bool trusted);
+const char *bfs_record_xattr(void);
+
+/*
+ * Load the record of what a path names, not following a symlink at its end.
+ * Absent: bfs_record_plain(). 0; -EIO for a record that is not one; errors of
+ * lgetxattr(2).
+ */
+int bfs_record_load(const char *path, struct bfs_record *ret_record);
+
+/* As above, of an open file or directory; O_PATH will do. */
+int bfs_record_load_fd(int fd, struct bfs_record *ret_record);
+
+/* Replace the record; or remove it. 0, errors of setxattr(2). */
+int bfs_record_store(int fd, const struct bfs_record *record);
+int bfs_record_remove(int fd);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shared.h - the block of memory that outlives a worker.
+ *
+ * The holder makes it (a memfd) and every worker inherits it. It holds what
+ * cannot be rebuilt from the pool: the mount's configuration, the kernel's
+ * FUSE_INIT request, what the first worker agreed with the kernel, and a slot
+ * for each inode that is open or wired.
+ *
+ * One worker at a time writes it. A worker can be killed between any two
+ * stores, so a slot is taken by storing its nodeid last and given back by
+ * clearing its nodeid first; see inode.c.
+ */
+#ifndef BFS_SHARED_H
+#define BFS_SHARED_H
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BFS_SHARED_MAGIC 0x42554653u /* "BUFS" */
+#define BFS_SHARED_VERSION 1u
+
+enum {
+	BFS_INIT_REQUEST_MAX = 1024,
+	BFS_OPTIONS_MAX = 512,
+	BFS_SLOTS_MAX = 1 << 20, /* inodes open or wired at once */
+	BFS_COUNTED_MAX = 4096,  /* requests remembered, see ops.h */
+};
+
+/* Written by the holder before the first worker starts; constant then. */
+struct bfs_config {
+	char mountpoint[PATH_MAX];
+	char pool[PATH_MAX];           /* directory whose tree is served */
+	char options[BFS_OPTIONS_MAX]; /* -o options=, or "" */
+	char size[32];                 /* -o size= as given, or "" */
+	bool own_pool;                 /* we made it: nobody else writes it */
+	bool adopted_pool;             /* it may hold buffers from before */
+	bool allow_other;
+	bool foreground;
+	bool debug;
+};
+
+enum bfs_slot_flags {
+	BFS_SLOT_WIRED = 1u << 0,      /* the worker keeps it locked */
+	BFS_SLOT_ALLOCATING = 1u << 1, /* being allocated: undo after a crash */
+};
+
+struct bfs_slot {
+	_Atomic uint64_t nodeid; /* 0: free */
+	int32_t backing_id;      /* 0: none registered */
+	uint32_t opens;          /* open files of the kernel */
+	uint32_t plain_opens;    /* of these, writable without the daemon */
+	uint32_t flags;          /* enum bfs_slot_flags */
+};
+
+struct bfs_shared {
+	uint32_t magic, version;
+	struct bfs_config config;
+	int32_t holder_pid;
+	_Atomic int32_t worker_pid;
+	uint32_t workers_started;
+	uint32_t init_size;
+	unsigned char init_request[BFS_INIT_REQUEST_MAX];
+	bool agreed;                /* the kernel has an answer to FUSE_INIT */
+	bool passthrough;           /* and takes backing files */
+	int32_t highest_backing_id; /* ever registered */
+	uint64_t counted[BFS_COUNTED_MAX];
+	uint32_t slots_used;        /* slots[i] is free for i >= slots_used */
+	struct bfs_slot slots[BFS_SLOTS_MAX];
+};
+
+/* Make the block: an fd with close-on-exec, or a negative errno. */
+int bfs_shared_create(struct bfs_shared **ret_shared);
+
+/* Map a block that was inherited. -EINVAL when it is not one of ours. */
+int bfs_shared_map(int fd, struct bfs_shared **ret_shared);
+
+#endif

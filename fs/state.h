@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * state.h - the text of user.iobuf.state: one key=value a line.
+ */
+#ifndef BFS_STATE_H
+#define BFS_STATE_H
+
+#include "file.h"
+
+/* Of a buffer: what it is and what it really got. Returns the length of the
+ * text, or a negative errno; -ERANGE when `size` is too small. */
+int bfs_state_print_file(struct bfs_file *file, char *buf, size_t size);
+
+/* Of the mount: who serves it, where the pool is, how full. */
+int bfs_state_print_mount(const struct bfs_fs *fs, char *buf, size_t size);
+
+#endif

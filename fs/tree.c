@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "tree.h"
+
+#include "fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+/* The kernel sends one component; whoever else may write to /dev/fuse, a name
+ * must not lead out of the directory. */
+static bool is_component(const char *name)
+{
+	return *name && !strchr(name, '/') && strcmp(name, ".") &&
+	       strcmp(name, "..");
+}
+
+static int open_directory(struct bfs_fs *fs, uint64_t nodeid, const char *name)
+{
+	if (!is_component(name))
+		return -EINVAL;
+	return bfs_node_open(fs->nodes, nodeid,
+			     O_PATH | O_DIRECTORY | O_NOFOLLOW);
+}
+
+int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
+		 struct bfs_entry *ret_entry)
+{
+	struct bfs_entry entry;
+	struct bfs_record record;
+	int r;
+
+	if (fstatat(dir_fd, name, &entry.st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if ((r = bfs_node_lookup(fs->nodes, dir_fd, name, &entry.nodeid)) < 0)
+		return r;
+	if (S_ISREG(entry.st.st_mode)) {
+		r = bfs_record_load(bfs_fd_path_at(dir_fd, name).text, &record);
+		if (r < 0) {
+			bfs_node_forget(fs->nodes, entry.nodeid, 1);
+			return r;
+		}
+		bfs_record_apply(&record, &entry.st);
+	}
+	*ret_entry = entry;
+	return 0;
+}
+
+int bfs_lookup(struct bfs_fs *fs, uint64_t parent, const char *name,
+	       struct bfs_entry *ret_entry)
+{
+	BFS_FD int dir = open_directory(fs, parent, name);
+
+	return dir < 0 ? dir : bfs_entry_at(fs, dir, name, ret_entry);
+}
+
+static int stat_fd(int fd, struct stat *ret_st)
+{
+	struct bfs_record record;
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode)) {
+		if ((r = bfs_record_load_fd(fd, &record)) < 0)
+			return r;
+		bfs_record_apply(&record, &st);
+	}
+	*ret_st = st;
+	return 0;
+}
+
+int bfs_getattr(struct bfs_fs *fs, uint64_t nodeid, struct stat *ret_st)
+{
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
+
+	return fd < 0 ? fd : stat_fd(fd, ret_st);
+}
+
+void bfs_kill_suidgid(int fd)
+{
+	struct stat st;
+	mode_t kept;
+
+	if (fstat(fd, &st) < 0)
+		return;
+	kept = st.st_mode & ~(mode_t)S_ISUID;
+	if (kept & S_IXGRP)
+		kept &= ~(mode_t)S_ISGID;
+	if (kept != st.st_mode)
+		fchmod(fd, kept & 07777);
+	fremovexattr(fd, "security.capability");
+}
+
+static int set_size(struct bfs_fs *fs, uint64_t nodeid,
+		    const struct bfs_attributes *a)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
+
+	if (r < 0 || (r = bfs_file_truncate(&file, a->size)) < 0)
+		return r;
+	if (a->kill_suidgid)
+		bfs_kill_suidgid(file.fd);
+	return 0;
+}
+
+int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
+		const struct bfs_attributes *a, struct stat *ret_st)
+{
+	BFS_FD int fd = -1;
+	int r = a->set_size ? set_size(fs, nodeid, a) : 0;
+
+	if (r < 0)
+		return r;
+	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
+		return fd;
+	if (a->set_owner &&
+	    fchownat(fd, "", a->owner.uid, a->owner.gid, AT_EMPTY_PATH) < 0)
+		return -errno;
+	if (a->set_mode && chmod(bfs_fd_path(fd).text, a->mode & 07777) < 0)
+		return -errno;
+	if (a->set_times && utimensat(fd, "", a->times, AT_EMPTY_PATH) < 0)
+		return -errno;
+	return stat_fd(fd, ret_st);
+}
+
+/*
+ * Give a new entry to its owner. The group of a set-group-ID directory is the
+ * entry's already. chown(2) clears the set-ID bits of a file, so that the mode
+ * comes last.
+ */
+static int give(int dir_fd, int fd, const char *name, mode_t mode,
+		struct bfs_owner owner)
+{
+	struct stat dir;
+
+	if (fstat(dir_fd, &dir) < 0)
+		return -errno;
+	if (dir.st_mode & S_ISGID)
+		owner.gid = (gid_t)-1;
+	if (owner.uid == geteuid() &&
+	    (owner.gid == getegid() || owner.gid == (gid_t)-1))
+		return 0;
+	if (fchownat(fd, name, owner.uid, owner.gid,
+		     AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH)) < 0)
+		return -errno;
+	if (!S_ISLNK(mode) && !S_ISDIR(mode) && (mode & (S_ISUID | S_ISGID)) &&
+	    (*name ? fchmodat(fd, name, mode & 07777, 0)
+		   : fchmod(fd, mode & 07777)) < 0)
+		return -errno;
+	return 0;
+}
+
+/* A file without a name, complete but for that. */
+static int make_file(struct bfs_fs *fs, int dir, mode_t mode,
+		     struct bfs_owner owner, struct bfs_file *ret_file,
+		     uint64_t *ret_nodeid)
+{
+	BFS_FD int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
+			       mode & 07777);
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_record directory;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if ((r = give(dir, fd, "", S_IFREG | mode, owner)) < 0 ||
+	    (r = bfs_record_load_fd(dir, &directory)) < 0 ||
+	    (r = bfs_node_lookup(fs->nodes, fd, "", ret_nodeid)) < 0)
+		return r;
+	if ((r = bfs_file_open_fd(fs, *ret_nodeid, &fd, &file)) == 0)
+		r = bfs_file_inherit(&file, &directory);
+	if (r < 0) {
+		bfs_node_forget(fs->nodes, *ret_nodeid, 1);
+		return r;
+	}
+	*ret_file = file;
+	file = (struct bfs_file){ 0 };
+	return 0;
+}
+
+int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
+	       mode_t mode, struct bfs_owner owner, struct bfs_entry *ret_entry,
+	       struct bfs_file *ret_file)
+{
+	BFS_FD int dir = open_directory(fs, parent, name);
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_entry entry;
+	int r;
+
+	if (dir < 0)
+		return dir;
+	if ((r = make_file(fs, dir, mode, owner, &file, &entry.nodeid)) < 0)
+		return r;
+	if ((r = bfs_file_stat(&file, &entry.st)) == 0 &&
+	    linkat(AT_FDCWD, bfs_fd_path(file.fd).text, dir, name,
+		   AT_SYMLINK_FOLLOW) < 0)
+		r = -errno;
+	if (r < 0) {
+		bfs_file_abandon(&file);
+		bfs_node_forget(fs->nodes, entry.nodeid, 1);
+		return r;
+	}
+	entry.st.st_nlink = 1;
+	*ret_entry = entry;
+	if (ret_file) {
+		*ret_file = file;
+		file = (struct bfs_file){ 0 };
+	}
+	return 0;
+}
+
+/* Undo what made an entry that cannot be completed. */
+static int finish(struct bfs_fs *fs, int dir, const char *name, int r,
+		  int unlink_flags, struct bfs_entry *ret_entry)
+{
+	if (r == 0)
+		r = bfs_entry_at(fs, dir, name, ret_entry);
+	if (r < 0)
+		unlinkat(dir, name, unlink_flags);
+	return r;
+}
+
+/* A new directory copies what was asked of its parent, like a default ACL. */
+static int inherit_defaults(int parent, const char *name)
+{
+	struct bfs_record record;
+	int r = bfs_record_load_fd(parent, &record);
+	BFS_FD int fd = -1;
+
+	if (r < 0 || !record.present)
+		return r;
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : bfs_record_store(fd, &record);
+}
+
+int bfs_mkdir(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
+	      struct bfs_owner owner, struct bfs_entry *ret_entry)
+{
+	BFS_FD int dir = open_directory(fs, parent, name);
+	int r;
+
+	if (dir < 0)
+		return dir;
+	if (mkdirat(dir, name, mode & 07777) < 0)
+		return -errno;
+	r = give(dir, dir, name, S_IFDIR | mode, owner);
+	if (r == 0)
+		r = inherit_defaults(dir, name);
+	return finish(fs, dir, name, r, AT_REMOVEDIR, ret_entry);
+}
+
+int bfs_mknod(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
+	      dev_t device, struct bfs_owner owner, struct bfs_entry *ret_entry)
+{
+	BFS_FD int dir = -1;
+
+	if (S_ISREG(mode))
+		return bfs_create(fs, parent, name, mode, owner, ret_entry,
+				  NULL);
+	if ((dir = open_directory(fs, parent, name)) < 0)
+		return dir;
+	if (mknodat(dir, name, mode, device) < 0)
+		return -errno;
+	return finish(fs, dir, name, give(dir, dir, name, mode, owner), 0,
+		      ret_entry);
+}
+
+int bfs_symlink(struct bfs_fs *fs, const char *target, uint64_t parent,
+		const char *name, struct bfs_owner owner,
+		struct bfs_entry *ret_entry)
+{
+	BFS_FD int dir = open_directory(fs, parent, name);
+
+	if (dir < 0)
+		return dir;
+	if (symlinkat(target, dir, name) < 0)
+		return -errno;
+	return finish(fs, dir, name, give(dir, dir, name, S_IFLNK, owner), 0,
+		      ret_entry);
+}
+
+int bfs_link(struct bfs_fs *fs, uint64_t nodeid, uint64_t parent,
+	     const char *name, struct bfs_entry *ret_entry)
+{
+	BFS_FD int dir = open_directory(fs, parent, name);
+	BFS_FD int fd = -1;
+
+	if (dir < 0)
+		return dir;
+	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
+		return fd;
+	if (linkat(AT_FDCWD, bfs_fd_path(fd).text, dir, name,
+		   AT_SYMLINK_FOLLOW) < 0)
+		return -errno;
+	return finish(fs, dir, name, 0, 0, ret_entry);
+}
+
+int bfs_readlink(struct bfs_fs *fs, uint64_t nodeid, char *buf, size_t size)
+{
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = readlinkat(fd, "", buf, size);
+	return n < 0 ? -errno : (int)n;
+}
+
+int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags)
+{
+	BFS_FD int dir = open_directory(fs, parent, name);
+
+	if (dir < 0)
+		return dir;
+	return unlinkat(dir, name, flags) < 0 ? -errno : 0;
+}
+
+int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
+	       uint64_t new_parent, const char *new_name, unsigned int flags)
+{
+	BFS_FD int from = open_directory(fs, parent, name);
+	BFS_FD int to = -1;
+
+	if (from < 0)
+		return from;
+	if ((to = open_directory(fs, new_parent, new_name)) < 0)
+		return to;
+	return renameat2(from, name, to, new_name, flags) < 0 ? -errno : 0;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree.h - names, directories and attributes: the pool's own, seen through
+ * nodeids. A name is one component; '/', "." and ".." are -EINVAL.
+ *
+ * What makes an entry gives it to its caller: owner, group (or the group of a
+ * set-group-ID directory), and what the directory hands down.
+ */
+#ifndef BFS_TREE_H
+#define BFS_TREE_H
+
+#include "file.h"
+
+#include <time.h>
+
+struct bfs_entry {
+	uint64_t nodeid;
+	struct stat st;
+};
+
+struct bfs_owner {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Errors, besides those named: of openat(2), fstat(2) and of the call that the
+ * function is named after. */
+int bfs_lookup(struct bfs_fs *fs, uint64_t parent, const char *name,
+	       struct bfs_entry *ret_entry);
+int bfs_getattr(struct bfs_fs *fs, uint64_t nodeid, struct stat *ret_st);
+
+/* Which attributes to set, and to what. Times with tv_nsec UTIME_OMIT stay. */
+struct bfs_attributes {
+	bool set_mode, set_owner, set_size, set_times;
+	bool kill_suidgid; /* the one who truncates may not keep them */
+	mode_t mode;
+	struct bfs_owner owner; /* (uid_t)-1, (gid_t)-1: as it is */
+	uint64_t size;
+	struct timespec times[2];
+};
+
+/* -EFBIG past a capacity; nothing has changed then. */
+int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
+		const struct bfs_attributes *attributes, struct stat *ret_st);
+
+/*
+ * Make a regular file with what its directory hands down. It appears under its
+ * name complete or not at all. ret_file: NULL, or receives it open and locked.
+ */
+int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
+	       mode_t mode, struct bfs_owner owner, struct bfs_entry *ret_entry,
+	       struct bfs_file *ret_file);
+int bfs_mkdir(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
+	      struct bfs_owner owner, struct bfs_entry *ret_entry);
+int bfs_mknod(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
+	      dev_t device, struct bfs_owner owner, struct bfs_entry *ret_entry);
+int bfs_symlink(struct bfs_fs *fs, const char *target, uint64_t parent,
+		const char *name, struct bfs_owner owner,
+		struct bfs_entry *ret_entry);
+int bfs_link(struct bfs_fs *fs, uint64_t nodeid, uint64_t parent,
+	     const char *name, struct bfs_entry *ret_entry);
+/* Returns the length of the target. */
+int bfs_readlink(struct bfs_fs *fs, uint64_t nodeid, char *buf, size_t size);
+
+/* flags: AT_REMOVEDIR for rmdir(2). */
+int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags);
+int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
+	       uint64_t new_parent, const char *new_name, unsigned int flags);
+
+/* The entry `name` of an open directory (O_PATH will do). */
+int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
+		 struct bfs_entry *ret_entry);
+
+/* Take the set-user-ID and set-group-ID bits and file capabilities away. */
+void bfs_kill_suidgid(int fd);
+
+#endif

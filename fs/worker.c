@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - the session: agree with the kernel, recover, serve.
+ *
+ * The loop is our own because only fuse_session_receive_buf() followed by
+ * fuse_session_process_buf() shows a request's unique, which tells requests
+ * that are sent a second time. A thread is added whenever all are at work, so
+ * that an operation that blocks holds up nobody else.
+ */
+#include "worker.h"
+
+#include "ops.h"
+
+#include "fd.h"
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { THREADS_IDLE_MAX = 4, THREADS_MAX = 256 };
+
+static struct bfs_fs fs;
+
+static struct {
+	pthread_mutex_t lock;
+	unsigned int total, idle;
+} threads = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/*
+ * Passthrough takes CAP_SYS_ADMIN in the initial user namespace; asked for
+ * without it, the kernel agrees and then refuses every backing file.
+ */
+static bool may_pass_through(void)
+{
+	char map[64] = "";
+	BFS_FD int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = { 0 };
+	unsigned int inside, outside, count;
+
+	if (fd < 0 || read(fd, map, sizeof(map) - 1) <= 0 ||
+	    sscanf(map, "%u %u %u", &inside, &outside, &count) != 3 ||
+	    syscall(SYS_capget, &header, data) < 0)
+		return false;
+	return inside == 0 && outside == 0 && count == UINT32_MAX &&
+	       (data[0].effective & (1u << CAP_SYS_ADMIN));
+}
+
+static void agree(void *userdata, struct fuse_conn_info *conn)
+{
+	struct bfs_shared *shared = fs.shared;
+	bool passthrough = shared->agreed ? shared->passthrough
+					  : may_pass_through();
+
+	(void)userdata;
+	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS);
+	fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+	fuse_set_feature_flag(conn, FUSE_CAP_NO_OPENDIR_SUPPORT);
+	fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
+	fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+	passthrough = passthrough &&
+		      fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
+	if (passthrough)
+		conn->max_backing_stack_depth = 0;
+	shared->passthrough = passthrough;
+}
+
+/* Does the kernel keep what it agreed to, for a file of this pool? */
+static void try_passthrough(void)
+{
+	BFS_FD int fd = openat(fs.root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
+			       0600);
+
+	if (fs.shared->passthrough &&
+	    (fd < 0 || !bfs_backing_works(fs.fuse_fd, fd)))
+		fs.shared->passthrough = false;
+	if (!fs.shared->passthrough)
+		bfs_log(LOG_WARNING,
+			"no passthrough (it takes CAP_SYS_ADMIN, Linux 6.9 and "
+			"a pool that can be a backing file): data goes the "
+			"cached path");
+}
+
+static void log_from_libfuse(enum fuse_log_level level, const char *format,
+			     va_list args)
+{
+	char line[1024];
+	size_t n;
+
+	vsnprintf(line, sizeof(line), format, args);
+	n = strlen(line);
+	if (n && line[n - 1] == '\n')
+		line[n - 1] = '\0';
+	bfs_log((int)level, "%s", line);
+}
+
+/* Ask for the requests that the last worker left unanswered. */
+static void ask_again(void)
+{
+	enum { FUSE_NOTIFY_RESEND_CODE = 7 };
+	struct {
+		uint32_t len;
+		int32_t error;
+		uint64_t unique;
+	} notify = { sizeof(notify), FUSE_NOTIFY_RESEND_CODE, 0 };
+
+	if (write(fs.fuse_fd, &notify, sizeof(notify)) < 0)
+		bfs_log(LOG_ERR, "requests in flight are lost: %s",
+			strerror(errno));
+}
+
+static void *serve(void *argument);
+
+static void start_thread(void)
+{
+	pthread_t thread;
+	int r = pthread_create(&thread, NULL, serve, NULL);
+
+	if (r == 0)
+		pthread_detach(thread);
+	else
+		bfs_log(LOG_WARNING, "no more threads: %s", strerror(r));
+	if (r) {
+		pthread_mutex_lock(&threads.lock);
+		threads.total--;
+		threads.idle--;
+		pthread_mutex_unlock(&threads.lock);
+	}
+}
+
+/* This thread has a request: is there another to wait for the next? */
+static void thread_is_busy(void)
+{
+	bool start;
+
+	pthread_mutex_lock(&threads.lock);
+	threads.idle--;
+	start = threads.idle == 0 && threads.total < THREADS_MAX;
+	if (start) {
+		threads.total++;
+		threads.idle++;
+	}
+	pthread_mutex_unlock(&threads.lock);
+	if (start)
+		start_thread();
+}
+
+/* False: enough others wait, this one may end. */
+static bool thread_is_idle(void)
+{
+	bool stay;
+
+	pthread_mutex_lock(&threads.lock);
+	stay = threads.idle < THREADS_IDLE_MAX;
+	if (stay)
+		threads.idle++;
+	else
+		threads.total--;
+	pthread_mutex_unlock(&threads.lock);
+	return stay;
+}
+
+/* The worker ends as one, and leaves the mount to its holder. */
+static void *serve(void *argument)
+{
+	struct fuse_buf buf = { 0 };
+	uint64_t header[2]; /* len and opcode; unique */
+	bool stay = true;
+	int n;
+
+	while (stay) {
+		n = fuse_session_receive_buf(fs.session, &buf);
+		if (n == -EINTR || n == -EAGAIN)
+			continue;
+		if (n <= 0)
+			_exit(n == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+		thread_is_busy();
+		memcpy(header, buf.mem, sizeof(header));
+		bfs_request_begin(header[1]);
+		fuse_session_process_buf(fs.session, &buf);
+		stay = thread_is_idle();
+	}
+	free(buf.mem);
+	return argument;
+}
+
+static int open_session(bool debug)
+{
+	static struct fuse_lowlevel_ops ops = { .init = agree };
+	char *argv[] = { (char *)"bufferfs", (char *)"-d", NULL };
+	struct fuse_args args = { debug ? 2 : 1, argv, 0 };
+	char path[32];
+
+	bfs_ops_name(&ops);
+	bfs_ops_io(&ops);
+	bfs_ops_dir(&ops);
+	bfs_ops_xattr(&ops);
+	fs.session = fuse_session_new(&args, &ops, sizeof(ops), &fs);
+	snprintf(path, sizeof(path), "/dev/fd/%d", fs.fuse_fd);
+	if (!fs.session || fuse_session_mount(fs.session, path) < 0)
+		return -EIO;
+	fuse_session_process_buf(fs.session, &(struct fuse_buf){
+		.mem = fs.shared->init_request,
+		.size = fs.shared->init_size,
+	});
+	return fuse_session_exited(fs.session) ? -EPROTO : 0;
+}
+
+static int load_defaults(void)
+{
+	const char *text = fs.shared->config.options;
+	struct iobuf_spec asked = iobuf_spec_default;
+	int r = *text ? iobuf_spec_parse(text, strlen(text), &asked, NULL) : 0;
+
+	return r < 0 ? r
+		     : iobuf_spec_resolve(&asked, &iobuf_spec_default,
+					  &fs.defaults, NULL);
+}
+
+static void lift_limits(void)
+{
+	struct rlimit files;
+
+	umask(0);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static int start(int argc, char **argv)
+{
+	const struct bfs_config *config;
+	bool first;
+	int r;
+
+	if (argc != 5)
+		return -EINVAL;
+	fs.fuse_fd = atoi(argv[2]);
+	fs.root_fd = atoi(argv[4]);
+	if ((r = bfs_shared_map(atoi(argv[3]), &fs.shared)) < 0)
+		return r;
+	config = &fs.shared->config;
+	first = !fs.shared->agreed;
+	fs.shared->workers_started++;
+	/* An own pool changes through this mount alone. */
+	fs.timeout_s = config->own_pool ? 86400.0 : 1.0;
+	bfs_log_open(config->foreground, config->debug);
+	if (!first)
+		bfs_log_to_syslog();
+	fuse_set_log_func(log_from_libfuse);
+	lift_limits();
+	bfs_record_use_trusted(may_pass_through());
+	if ((r = load_defaults()) < 0 ||
+	    (r = bfs_nodes_create(fs.root_fd, &fs.nodes)) < 0 ||
+	    (r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
+	    (r = open_session(config->debug)) < 0)
+		return r;
+	if (first)
+		try_passthrough();
+	fs.shared->agreed = true;
+	bfs_files_recover(&fs);
+	bfs_files_rewire(&fs);
+	if (!first)
+		ask_again();
+	return 0;
+}
+
+/* From now on nobody reads stderr, and somebody may wait for its end. */
+static void leave_terminal(void)
+{
+	BFS_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	bfs_log_to_syslog();
+	if (null >= 0)
+		dup2(null, STDERR_FILENO);
+}
+
+int bfs_work(int argc, char **argv)
+{
+	int r = start(argc, argv);
+
+	if (r < 0) {
+		bfs_log(LOG_ERR, "the worker cannot start: %s", strerror(-r));
+		return EXIT_FAILURE;
+	}
+	if (!fs.shared->config.foreground)
+		leave_terminal();
+	kill(getppid(), BFS_READY_SIGNAL);
+	threads.total = threads.idle = 1;
+	serve(NULL);
+	/* Enough others wait for requests: this one only keeps the process. */
+	for (;;)
+		pause();
+}
