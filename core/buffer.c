@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/sysinfo.h>
 
 #ifndef NDEBUG
 void iobuf_check(const struct iobuf *buffer)
@@ -50,20 +50,11 @@ int iobuf_attach(const struct iobuf_spec *spec, int fd, uint64_t length,
 	return new_buffer(spec, fd, length, ret_buffer);
 }
 
-static int file_is_empty(int fd)
+static int stat_empty(int fd, struct stat *ret_st)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
+	if (fstat(fd, ret_st) < 0)
 		return -errno;
-	return st.st_size || st.st_blocks ? -EBUSY : 0;
-}
-
-static void empty_file(int fd)
-{
-	/* Shrinking cannot fail for want of anything. */
-	if (ftruncate(fd, 0) < 0)
-		return;
+	return ret_st->st_size || ret_st->st_blocks ? -EBUSY : 0;
 }
 
 /* Reserve the capacity and, unless pageable, wire it. */
@@ -90,15 +81,16 @@ int iobuf_create_in_file(const struct iobuf_spec *spec, int fd,
 			 struct iobuf_reason *ret_reason)
 {
 	struct iobuf *b = NULL;
+	struct stat before;
 	int r;
 
 	if ((r = check_creatable(spec, ret_reason)) < 0 ||
-	    (r = file_is_empty(fd)) < 0 ||
+	    (r = stat_empty(fd, &before)) < 0 ||
 	    (r = new_buffer(spec, fd, spec->capacity, &b)) < 0)
 		return r;
 	if ((r = obtain(b)) < 0) {
 		iobuf_release(b);
-		empty_file(fd);
+		iobuf_memory_restore(fd, &before);
 		return iobuf_refuse(ret_reason, -r,
 				    "%llu bytes of %s memory cannot be had",
 				    (unsigned long long)spec->capacity,
@@ -106,6 +98,20 @@ int iobuf_create_in_file(const struct iobuf_spec *spec, int fd,
 	}
 	iobuf_check(b);
 	*ret_buffer = b;
+	return 0;
+}
+
+/* A memfd has no limit of its own: asking it for more than there is would make
+ * the kernel kill processes, one after the other. */
+static int check_memory(uint64_t capacity, struct iobuf_reason *reason)
+{
+	struct sysinfo info;
+
+	if (sysinfo(&info) == 0 &&
+	    capacity / info.mem_unit > info.totalram + info.totalswap)
+		return iobuf_refuse(reason, ENOMEM,
+				    "%llu bytes are more than all memory",
+				    (unsigned long long)capacity);
 	return 0;
 }
 
@@ -119,7 +125,8 @@ int iobuf_create(const struct iobuf_spec *spec, struct iobuf **ret_buffer,
 	if ((r = iobuf_spec_resolve(spec, &iobuf_spec_default, &resolved,
 				    ret_reason)) < 0)
 		return r;
-	if ((r = check_creatable(&resolved, ret_reason)) < 0)
+	if ((r = check_creatable(&resolved, ret_reason)) < 0 ||
+	    (r = check_memory(resolved.capacity, ret_reason)) < 0)
 		return r;
 	if ((fd = memfd_create("iobuf", MFD_CLOEXEC)) < 0)
 		return -errno;
@@ -284,12 +291,15 @@ static int fit_mapping(struct iobuf *b)
 int iobuf_resize_locked(struct iobuf *buffer, uint64_t length)
 {
 	const uint64_t old = iobuf_get_length(buffer);
+	struct stat before;
 	int r;
 
 	if (iobuf_is_fixed(buffer))
 		return -EINVAL;
 	if (length > (uint64_t)INT64_MAX - iobuf_page_bytes())
 		return -EFBIG;
+	if (fstat(buffer->fd, &before) < 0)
+		return -errno;
 	if (iobuf_is_wired(&buffer->spec) && length > old)
 		r = iobuf_memory_reserve(buffer->fd, old, length);
 	else
@@ -298,10 +308,9 @@ int iobuf_resize_locked(struct iobuf *buffer, uint64_t length)
 		return r;
 	atomic_store(&buffer->length, length);
 	if ((r = fit_mapping(buffer)) < 0) {
-		/* Shrinking back takes no memory and does not fail. */
 		atomic_store(&buffer->length, old);
-		if (ftruncate(buffer->fd, (off_t)old) == 0)
-			fit_mapping(buffer);
+		iobuf_memory_restore(buffer->fd, &before);
+		fit_mapping(buffer);
 	}
 	iobuf_check(buffer);
 	return r;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Functions that libiobuf.so exports are those of core/libiobuf.map. */
@@ -44,6 +45,8 @@ struct iobuf_mapping {
  * allocated. On failure the file has its old size and allocation.
  */
 int iobuf_memory_reserve(int fd, uint64_t from, uint64_t size);
+/* Put a file's size and times back to what they were. */
+void iobuf_memory_restore(int fd, const struct stat *before);
 int iobuf_memory_map(int fd, uint64_t size, struct iobuf_mapping *ret_mapping);
 /* Map more of the same file; -ENOMEM leaves the mapping as it was. */
 int iobuf_memory_remap(struct iobuf_mapping *mapping, uint64_t size);

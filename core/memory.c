@@ -7,11 +7,20 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
+
+void iobuf_memory_restore(int fd, const struct stat *before)
+{
+	const struct timespec times[2] = { before->st_atim, before->st_mtim };
+
+	/* Shrinking does not fail for want of anything; times are a courtesy:
+	 * who failed to change a file should not seem to have changed it. */
+	if (ftruncate(fd, before->st_size) == 0)
+		futimens(fd, times);
+}
 
 int iobuf_memory_reserve(int fd, uint64_t from, uint64_t size)
 {
@@ -27,8 +36,8 @@ int iobuf_memory_reserve(int fd, uint64_t from, uint64_t size)
 	if (size > from &&
 	    fallocate(fd, 0, (off_t)from, (off_t)(size - from)) < 0)
 		r = -errno;
-	if (r < 0 && ftruncate(fd, st.st_size) < 0)
-		return -errno;
+	if (r < 0)
+		iobuf_memory_restore(fd, &st);
 	return r;
 }
 

@@ -62,20 +62,23 @@ static int digit_of(char c)
 	return 255;
 }
 
-/* Digits only; leaves what follows them in *s. */
+/* Digits only; leaves what follows them in *s, also of a number too large. */
 static int take_number(struct slice *s, uint64_t *ret_number)
 {
 	int base = s->size > 2 && s->at[0] == '0' && s->at[1] == 'x' ? 16 : 10;
 	size_t i = base == 16 ? 2 : 0, first = i;
+	bool overflow = false;
 	uint64_t n = 0;
 
 	for (; i < s->size && digit_of(s->at[i]) < base; i++)
 		if (__builtin_mul_overflow(n, (uint64_t)base, &n) ||
 		    __builtin_add_overflow(n, (uint64_t)digit_of(s->at[i]), &n))
-			return -EOVERFLOW;
+			overflow = true;
 	if (i == first)
 		return -EINVAL;
 	*s = (struct slice){ s->at + i, s->size - i };
+	if (overflow)
+		return -EOVERFLOW;
 	*ret_number = n;
 	return 0;
 }
@@ -90,13 +93,13 @@ int iobuf_bytes_parse(const char *text, size_t size, uint64_t *ret_bytes)
 	uint64_t n = 0;
 	int r = take_number(&rest, &n);
 
-	/* "99999999999999999999Q" is malformed before it is too large. */
-	if (r < 0)
+	if (r == -EINVAL)
 		return r;
+	/* "99999999999999999999Q" is malformed before it is too large. */
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (!slice_is(rest, units[i].suffix))
 			continue;
-		if (n > UINT64_MAX >> units[i].shift)
+		if (r < 0 || n > UINT64_MAX >> units[i].shift)
 			return -EOVERFLOW;
 		*ret_bytes = n << units[i].shift;
 		return 0;
@@ -109,7 +112,7 @@ static int plain_number(struct slice value, uint64_t *ret_number)
 {
 	int r = take_number(&value, ret_number);
 
-	return r < 0 ? r : value.size ? -EINVAL : 0;
+	return r != -EINVAL && value.size ? -EINVAL : r;
 }
 
 static int refuse_value(struct iobuf_reason *reason, int error,
@@ -295,11 +298,14 @@ static const struct option *find_option(struct slice token,
 		const struct option *o = &options[i];
 		size_t n = strlen(o->name);
 
-		*ret_value = (struct slice){ token.at + n, token.size - n };
 		if (slice_is(token, o->name) || slice_is(token, o->apple))
 			return o->parse ? NULL : o;
-		if (o->parse && token.size > n && !memcmp(token.at, o->name, n))
+		if (o->parse && token.size > n &&
+		    !memcmp(token.at, o->name, n)) {
+			*ret_value = (struct slice){ token.at + n,
+						     token.size - n };
 			return o;
+		}
 	}
 	return NULL;
 }
@@ -307,7 +313,7 @@ static const struct option *find_option(struct slice token,
 static int parse_token(struct slice token, struct iobuf_spec *spec,
 		       struct iobuf_reason *reason)
 {
-	struct slice value;
+	struct slice value = { 0 };
 	const struct option *o = find_option(token, &value);
 
 	if (!o)
@@ -403,7 +409,9 @@ int iobuf_spec_print(const struct iobuf_spec *spec, char *buf, size_t size)
 	if (spec->physical_mask)
 		print(&p, ",mask=0x%llx",
 		      (unsigned long long)spec->physical_mask);
-	if (spec->task != IOBUF_TASK_KERNEL)
+	if (spec->task == IOBUF_TASK_SELF)
+		print(&p, ",task=self");
+	else if (spec->task != IOBUF_TASK_KERNEL)
 		print(&p, ",task=%d", spec->task);
 	if (spec->tag[0])
 		print(&p, ",tag=%s", spec->tag);

@@ -75,16 +75,16 @@ static int adjust_geometry(struct iobuf_spec *spec, struct iobuf_reason *reason)
 		return iobuf_refuse(reason, EINVAL,
 				    "alignment %llu is not a power of two",
 				    (unsigned long long)spec->alignment);
-	if (__builtin_add_overflow(spec->capacity, spec->alignment, &end) ||
-	    end > (uint64_t)INT64_MAX - page)
-		return iobuf_refuse(reason, EOVERFLOW,
-				    "capacity and alignment do not fit in 63 bits");
 	if (spec->physical_mask && spec->alignment <= 1)
 		spec->alignment = alignment_of_mask(spec->physical_mask);
 	if (((spec->options & (IOBUF_SHARED | IOBUF_CACHE_MASK)) ||
 	     (spec->given & IOBUF_GIVEN_CACHE)) &&
 	    spec->alignment < page)
 		spec->alignment = page;
+	if (__builtin_add_overflow(spec->capacity, spec->alignment, &end) ||
+	    end > (uint64_t)INT64_MAX - page)
+		return iobuf_refuse(reason, EOVERFLOW,
+				    "capacity and alignment do not fit in 63 bits");
 	if (spec->alignment >= page)
 		spec->capacity = iobuf_round_up(spec->capacity, page);
 	return 0;
@@ -129,10 +129,12 @@ int iobuf_spec_resolve(const struct iobuf_spec *asked,
 	struct iobuf_spec spec = inherit(asked, defaults);
 	int r;
 
-	if (!options_are_known(spec.options))
+	/* Inheriting drops what belongs to no part. */
+	if (!options_are_known(spec.options) ||
+	    asked->options & ~IOBUF_OPTIONS_MASK)
 		return iobuf_refuse(ret_reason, EINVAL,
 				    "options 0x%x have a value without a meaning",
-				    spec.options);
+				    spec.options | asked->options);
 	if ((r = adjust_geometry(&spec, ret_reason)) < 0 ||
 	    (r = adjust_wiring(&spec, ret_reason)) < 0 ||
 	    (r = check_paging(&spec, ret_reason)) < 0)

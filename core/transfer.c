@@ -113,28 +113,43 @@ static int extend_fixed(struct iobuf *b, uint64_t offset)
 	return offset > length ? zero(b, length, offset) : 0;
 }
 
-static void raise_length(struct iobuf *b, uint64_t end)
+/* What an elastic buffer has mapped or wired follows its length, and what a
+ * wired one grows by is wired before the write returns; `lock` held. */
+static int extend_elastic(struct iobuf *b, uint64_t end)
 {
-	if (end > iobuf_get_length(b))
-		atomic_store(&b->length, end);
+	if (b->fd < 0)
+		return -EBADF;
+	if (end > iobuf_get_length(b) &&
+	    (iobuf_is_wired(&b->spec) || b->mapping.base || b->wirings))
+		return iobuf_resize_locked(b, end);
+	return 0;
+}
+
+/* The length after a write that was to reach further, or that raised none. */
+static void settle_length(struct iobuf *b, uint64_t length)
+{
+	if (iobuf_get_length(b) > length && !iobuf_is_fixed(b))
+		iobuf_resize_locked(b, length);
+	else
+		atomic_store(&b->length, length);
 }
 
 /* Write past the length; `lock` held. The capacity allows it. */
 static int extend(struct iobuf *b, uint64_t offset, const void *bytes,
 		  size_t size, size_t *ret_size)
 {
-	const uint64_t end = offset + size;
-	int r = 0;
+	const uint64_t old = iobuf_get_length(b);
+	size_t done = 0;
+	int r = iobuf_is_fixed(b) ? extend_fixed(b, offset)
+				  : extend_elastic(b, offset + size);
 
-	if (iobuf_is_fixed(b))
-		r = extend_fixed(b, offset);
-	/* What a wired buffer grows by is wired before the write returns. */
-	else if (iobuf_is_wired(&b->spec) && end > iobuf_get_length(b))
-		r = iobuf_resize_locked(b, end);
-	if (r < 0 || (r = put(b, offset, bytes, size, &size)) < 0)
+	if (r < 0)
 		return r;
-	raise_length(b, offset + size);
-	*ret_size = size;
+	r = put(b, offset, bytes, size, &done);
+	settle_length(b, done && offset + done > old ? offset + done : old);
+	if (r < 0)
+		return r;
+	*ret_size = done;
 	return 0;
 }
 

@@ -98,6 +98,8 @@ static void announce_ready(struct holder *h)
 {
 	int null;
 
+	bfs_log(LOG_INFO, "worker %d serves %s", h->worker,
+		h->shared->config.mountpoint);
 	if (h->ready_fd < 0)
 		return;
 	bfs_log_to_syslog();

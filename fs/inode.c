@@ -307,16 +307,38 @@ void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 		close_backing(table, slot);
 }
 
+static uint32_t slots_used(struct bfs_inode_table *t)
+{
+	uint32_t used;
+
+	pthread_mutex_lock(&t->lock);
+	used = t->shared->slots_used;
+	pthread_mutex_unlock(&t->lock);
+	return used;
+}
+
+/* A slot's flags belong to whoever holds the inode's lock. */
+static bool has_flags(struct bfs_inode_table *t, uint64_t nodeid,
+		      uint32_t flags)
+{
+	struct bfs_inode *inode = bfs_inode_lock(t, nodeid);
+	bool has;
+
+	if (!inode)
+		return false;
+	has = inode->slot && (inode->slot->flags & flags);
+	bfs_inode_unlock(t, inode);
+	return has;
+}
+
 void bfs_inode_each(struct bfs_inode_table *table, uint32_t flags,
 		    void (*visit)(void *context, uint64_t nodeid),
 		    void *context)
 {
-	struct bfs_shared *shared = table->shared;
+	for (uint32_t i = 0; i < slots_used(table); i++) {
+		uint64_t nodeid = atomic_load(&table->shared->slots[i].nodeid);
 
-	for (uint32_t i = 0; i < shared->slots_used; i++) {
-		uint64_t nodeid = atomic_load(&shared->slots[i].nodeid);
-
-		if (nodeid && (shared->slots[i].flags & flags))
+		if (nodeid && has_flags(table, nodeid, flags))
 			visit(context, nodeid);
 	}
 }

@@ -41,12 +41,14 @@ static int parse_pool(const char *value, struct bfs_mount_options *options)
 	return 0;
 }
 
-/* As tmpfs has it: bytes with K, M, G, or a percentage of memory. */
+/* As tmpfs has it: bytes with K, M, G, or a percentage of memory, digits and
+ * nothing else. */
 static int parse_size(const char *value, struct bfs_mount_options *options)
 {
 	size_t n = strlen(value);
 	uint64_t bytes;
-	bool percent = n > 1 && value[n - 1] == '%';
+	bool percent = n > 1 && strspn(value, "0123456789") == n - 1 &&
+		       value[n - 1] == '%';
 
 	if (iobuf_bytes_parse(value, percent ? n - 1 : n, &bytes) < 0 ||
 	    bytes == 0)
@@ -178,8 +180,8 @@ static int parse_operands(int argc, char **argv,
 	return 0;
 }
 
-int bfs_mount_options_parse(int argc, char **argv,
-			    struct bfs_mount_options *ret_options)
+static int parse_command_line(int argc, char **argv,
+			      struct bfs_mount_options *options)
 {
 	static const struct option words[] = {
 		{ "help", no_argument, NULL, 'h' },
@@ -188,32 +190,40 @@ int bfs_mount_options_parse(int argc, char **argv,
 	};
 	int c, r = 0;
 
-	*ret_options = (struct bfs_mount_options){
-		.flags = MS_NOSUID | MS_NODEV,
-	};
 	while (r == 0 && (c = getopt_long(argc, argv, "fdo:hV", words, NULL)) >= 0)
 		switch (c) {
 		case 'f':
-			ret_options->config.foreground = true;
+			options->config.foreground = true;
 			break;
 		case 'd':
-			r = parse_debug("", ret_options);
+			r = parse_debug("", options);
 			break;
 		case 'o':
-			r = parse_list(optarg, ret_options);
+			r = parse_list(optarg, options);
 			break;
 		case 'h':
-			ret_options->help = true;
+			options->help = true;
 			return 0;
 		case 'V':
-			ret_options->version = true;
+			options->version = true;
 			return 0;
 		default:
 			r = -EINVAL;
 		}
 	if (r == 0)
-		r = parse_operands(argc - optind, argv + optind, ret_options);
-	return r < 0 ? r : check(ret_options);
+		r = parse_operands(argc - optind, argv + optind, options);
+	return r < 0 ? r : check(options);
+}
+
+int bfs_mount_options_parse(int argc, char **argv,
+			    struct bfs_mount_options *ret_options)
+{
+	struct bfs_mount_options options = { .flags = MS_NOSUID | MS_NODEV };
+	int r = parse_command_line(argc, argv, &options);
+
+	if (r == 0)
+		*ret_options = options;
+	return r;
 }
 
 void bfs_mount_options_help(FILE *to)

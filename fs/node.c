@@ -242,7 +242,8 @@ static int search_pool(struct bfs_nodes *nodes, uint64_t nodeid)
 	search.nodeid = nodeid;
 	search.device = nodes->device;
 	search.fd = -1;
-	nftw(bfs_fd_path_at(nodes->root_fd, "").text, search_one, 16,
+	/* "/.": nftw(3) drops a slash at the end, and would stop at the link. */
+	nftw(bfs_fd_path_at(nodes->root_fd, ".").text, search_one, 16,
 	     FTW_PHYS | FTW_MOUNT);
 	fd = search.fd;
 	pthread_mutex_unlock(&search.lock);
@@ -253,7 +254,7 @@ static int open_path_fd(int fd, int flags)
 {
 	int copy = flags & O_PATH ? fcntl(fd, F_DUPFD_CLOEXEC, 0)
 				  : open(bfs_fd_path(fd).text,
-					 flags | O_CLOEXEC);
+					 (flags & ~O_NOFOLLOW) | O_CLOEXEC);
 
 	return copy < 0 ? -errno : copy;
 }

@@ -90,6 +90,16 @@ static int open_data(struct bfs_fs *fs, uint64_t nodeid, int flags,
 	return r;
 }
 
+/* The mode goes by the daemon's hand: the kernel's copy is stale. */
+static void kill_suidgid_of(struct bfs_file *file)
+{
+	struct bfs_fs *fs = file->fs;
+
+	if (bfs_kill_suidgid(file->fd))
+		fuse_lowlevel_notify_inval_inode(fs->session,
+						 file->inode->nodeid, -1, 0);
+}
+
 static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi,
 		   bool kill_suidgid)
 {
@@ -102,7 +112,7 @@ static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi
 		if ((r = bfs_file_truncate(&file, 0)) < 0)
 			return r;
 		if (kill_suidgid)
-			bfs_kill_suidgid(file.fd);
+			kill_suidgid_of(&file);
 	}
 	return begin_open(&file, fi);
 }
@@ -212,7 +222,7 @@ static int do_write(struct bfs_fs *fs, uint64_t nodeid, const char *bytes,
 	if (r < 0)
 		return r;
 	if (kill_suidgid)
-		bfs_kill_suidgid(file.fd);
+		kill_suidgid_of(&file);
 	return bfs_file_write(&file, offset, bytes, size, ret_size);
 }
 

@@ -82,7 +82,7 @@ static void *rewire(void *context)
 	bfs_inode_each(fs->inodes, BFS_SLOT_WIRED, wire_again, fs);
 	if (fs->shared->config.adopted_pool) {
 		searched = fs;
-		nftw(bfs_fd_path_at(fs->root_fd, "").text, wire_if_wired, 16,
+		nftw(bfs_fd_path_at(fs->root_fd, ".").text, wire_if_wired, 16,
 		     FTW_PHYS | FTW_MOUNT);
 	}
 	return NULL;

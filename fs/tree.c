@@ -79,19 +79,18 @@ int bfs_getattr(struct bfs_fs *fs, uint64_t nodeid, struct stat *ret_st)
 	return fd < 0 ? fd : stat_fd(fd, ret_st);
 }
 
-void bfs_kill_suidgid(int fd)
+bool bfs_kill_suidgid(int fd)
 {
 	struct stat st;
 	mode_t kept;
 
 	if (fstat(fd, &st) < 0)
-		return;
+		return false;
+	fremovexattr(fd, "security.capability");
 	kept = st.st_mode & ~(mode_t)S_ISUID;
 	if (kept & S_IXGRP)
 		kept &= ~(mode_t)S_ISGID;
-	if (kept != st.st_mode)
-		fchmod(fd, kept & 07777);
-	fremovexattr(fd, "security.capability");
+	return kept != st.st_mode && fchmod(fd, kept & 07777) == 0;
 }
 
 static int set_size(struct bfs_fs *fs, uint64_t nodeid,

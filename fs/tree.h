@@ -71,7 +71,8 @@ int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
 		 struct bfs_entry *ret_entry);
 
-/* Take the set-user-ID and set-group-ID bits and file capabilities away. */
-void bfs_kill_suidgid(int fd);
+/* Take the set-user-ID and set-group-ID bits and file capabilities away. True
+ * when the mode changed, which the kernel does not expect of a write. */
+bool bfs_kill_suidgid(int fd);
 
 #endif

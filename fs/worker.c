@@ -227,6 +227,15 @@ static int load_defaults(void)
 					  &fs.defaults, NULL);
 }
 
+/* Whoever wants the mount to end asks the holder; a terminal's ^C asks all. */
+static void leave_signals_to_holder(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		signal(signals[i], SIG_IGN);
+}
+
 static void lift_limits(void)
 {
 	struct rlimit files;
@@ -259,6 +268,7 @@ static int start(int argc, char **argv)
 	if (!first)
 		bfs_log_to_syslog();
 	fuse_set_log_func(log_from_libfuse);
+	leave_signals_to_holder();
 	lift_limits();
 	bfs_record_use_trusted(may_pass_through());
 	if ((r = load_defaults()) < 0 ||

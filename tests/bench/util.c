@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "bench.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+_Noreturn void die(const char *what)
+{
+	fprintf(stderr, "%s: %s\n", what, strerror(errno));
+	exit(EXIT_FAILURE);
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+void print_ns(const char *key, uint64_t start_ns, uint64_t operations)
+{
+	uint64_t ns = now_ns() - start_ns;
+
+	printf("%s %.2f\n", key, (double)ns / (double)operations);
+}
+
+/* xorshift64 */
+uint64_t random_next(void)
+{
+	static uint64_t state = UINT64_C(0x9E3779B97F4A7C15);
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+/* Names that were used since the last time survive the first pass. */
+void drop_name_caches(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		die("open drop_caches");
+	for (int pass = 0; pass < 2; pass++)
+		if (write(fd, "2", 1) < 0)
+			die("write drop_caches");
+	close(fd);
+}
+
+static void specify(const struct bench *b, const char *path, size_t capacity)
+{
+	char value[256];
+	int n = snprintf(value, sizeof(value), "%s,capacity=%zu", b->spec,
+			 capacity);
+
+	if (setxattr(path, "user.iobuf", value, (size_t)n, 0) < 0)
+		die("setxattr user.iobuf");
+}
+
+int make_large_file(const struct bench *b, const char *name)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		die("create");
+	if (b->spec)
+		specify(b, name, b->size_bytes);
+	else if (ftruncate(fd, (off_t)b->size_bytes) < 0)
+		die("ftruncate");
+	return fd;
+}
+
+void make_directory(const struct bench *b, const char *dir)
+{
+	if (mkdir(dir, 0700) < 0)
+		die("mkdir");
+	if (b->spec)
+		specify(b, dir, BENCH_PAGE);
+}
+
+void need_files(const struct bench *b, const char *dir, unsigned int count,
+		size_t bytes)
+{
+	static const char zeros[BENCH_PAGE];
+	char path[64];
+
+	if (access(dir, F_OK) == 0)
+		return;
+	make_directory(b, dir);
+	for (unsigned int i = 0; i < count; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%u", dir, i);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0)
+			die("create");
+		if (bytes && write(fd, zeros, bytes) != (ssize_t)bytes)
+			die("write");
+		close(fd);
+	}
+}

@@ -1,0 +1,87 @@
+# Which way the data goes, and that ways are never mixed for a buffer.
+load helper
+
+setup_file() { mount_fs; }
+teardown_file() { unmount_fs; }
+setup() { cd "$MNT" || exit; }
+
+@test "an unshared buffer is read and written but not mapped: ENODEV" {
+	spec private 'unshared,capacity=1M'
+	assert_equal "$(state private datapath)" direct
+	printf data | dd of=private conv=notrunc status=none
+	assert_equal "$(head -c 4 private)" data
+	assert_equal "$(errno_of '
+    f = open(m + "private", "r+b")
+    mmap.mmap(f.fileno(), 4096)')" ENODEV
+}
+
+@test "an open for writing only of an empty buffer freezes its options: EBUSY" {
+	touch frozen
+	exec 4>>frozen
+	assert_equal "$(errno_of 'os.setxattr(m + "frozen", "user.iobuf", b"wired")')" EBUSY
+	exec 4>&-
+	eventually setfattr -n user.iobuf -v wired frozen
+	assert_equal "$(getfattr --only-values -n user.iobuf.options frozen)" \
+		'wired,inout,shared'
+}
+
+@test "options can be set on an empty buffer that is open for reading and writing" {
+	touch open
+	exec 4<>open
+	setfattr -n user.iobuf -v 'capacity=4096' open
+	printf 'through the old descriptor' >&4
+	assert_equal "$(head -c 7 open)" through
+	assert_equal "$(stat -c %s open)" 4096
+	run dd if=/dev/zero of=open bs=1 seek=4096 count=1 conv=notrunc
+	assert_output --partial 'File too large'
+	exec 4>&-
+}
+
+@test "sharing cannot change under an open descriptor: EBUSY" {
+	touch opened
+	exec 4<>opened
+	assert_equal "$(errno_of 'os.setxattr(m + "opened", "user.iobuf", b"unshared")')" EBUSY
+	exec 4>&-
+}
+
+@test "a descriptor that skips the daemon cannot outlive its options" {
+	echo data >elastic
+	exec 4<>elastic
+	: >elastic
+	assert_equal "$(errno_of 'os.setxattr(m + "elastic", "user.iobuf", b"capacity=4096")')" EBUSY
+	assert_equal "$(errno_of 'os.setxattr(m + "elastic", "user.iobuf.direction", b"in")')" EBUSY
+	exec 4>&-
+}
+
+@test "a buffer can be open in many ways at once" {
+	spec ways 'capacity=1M'
+	exec 4<>ways 5<ways 6>>ways
+	printf abc >&4
+	assert_equal "$(head -c 3 <&5)" abc
+	assert_equal "$(errno_of '
+    fds = [os.open(m + "ways", os.O_RDWR) for _ in range(100)]
+    maps = [mmap.mmap(fd, 4096) for fd in fds]
+    assert all(x[0:3] == b"abc" for x in maps)')" 0
+	exec 4>&- 5<&- 6>&-
+	eventually state_is ways opens 0
+}
+
+@test "passthrough writes are seen in the size at once" {
+	printf 12345 >size
+	assert_equal "$(stat -c %s size)" 5
+	printf 678 >>size
+	assert_equal "$(stat -c %s size)" 8
+	assert_equal "$(wc -c <size)" 8
+	: >size
+	assert_equal "$(stat -c %s size)" 0
+}
+
+@test "a size that an xattr changed is seen at once by who has it open" {
+	touch grown
+	assert_equal "$(errno_of '
+    fd = os.open(m + "grown", os.O_RDWR)
+    assert os.lseek(fd, 0, os.SEEK_END) == 0
+    os.setxattr(m + "grown", "user.iobuf", b"capacity=8192")
+    assert os.lseek(fd, 0, os.SEEK_END) == 8192
+    assert os.fstat(fd).st_size == 8192')" 0
+}

@@ -1,0 +1,71 @@
+# The house itself: layers, headers, what is exported and installed.
+load helper
+
+@test "each public header compiles alone" {
+	for header in "$SOURCE"/core/include/iobuf/*.h; do
+		for language in c c++; do
+			echo "#include <iobuf/$(basename "$header")>" |
+				"${CC:-cc}" -x "$language" -fsyntax-only -Wall \
+					-Werror -I"$SOURCE/core/include" -
+		done
+	done
+}
+
+@test "core knows nothing of fs or FUSE" {
+	run grep -rnE '#include .*(fuse|bfs|fs/)' "$SOURCE/core"
+	assert_failure 1
+}
+
+@test "fs knows nothing of mlock, pagemap or cache lines" {
+	run grep -nE '\b(mlock2?|munlock|clflush|clwb|MADV_[A-Z]+)\b|/pagemap' \
+		"$SOURCE"/fs/*.[ch]
+	assert_failure 1
+}
+
+@test "only what runs the session or replies includes a FUSE header" {
+	run grep -lE '#include .*(fuse_lowlevel\.h|ops\.h)' "$SOURCE"/fs/*.[ch]
+	for file in $output; do
+		[[ $(basename "$file") =~ ^(ops.*|worker\.c)$ ]] ||
+			fail "$file includes a FUSE header"
+	done
+}
+
+@test "libiobuf.so exports what its headers declare, and nothing else" {
+	declared=$(grep -hoE '\biobuf_[a-z_]+\(|extern const struct iobuf_spec iobuf_[a-z_]+' \
+		"$SOURCE"/core/include/iobuf/*.h | grep -oE 'iobuf_[a-z_]+(\(|$)' |
+		tr -d '(' | sort -u)
+	exported=$(nm -D --defined-only "$BUILD/lib/libiobuf.so" |
+		awk '$2 ~ /[TDRB]/ { print $3 }' | sed 's/@.*//' | sort -u)
+	assert_equal "$exported" "$declared"
+}
+
+@test "install puts everything under DESTDIR" {
+	DESTDIR=$BATS_TEST_TMPDIR cmake --install "$BUILD" --prefix /usr >/dev/null
+	for file in bin/bufferfs bin/iobuf include/iobuf/iobuf.h \
+		include/iobuf/spec.h; do
+		assert_exist "$BATS_TEST_TMPDIR/usr/$file"
+	done
+	pc=$(find "$BATS_TEST_TMPDIR/usr" -name libiobuf.pc)
+	assert_exist "$pc"
+	cat >"$BATS_TEST_TMPDIR/x.c" <<'END'
+#include <iobuf/iobuf.h>
+int main(void)
+{
+	struct iobuf_spec spec = iobuf_spec_default;
+	struct iobuf *buffer;
+	spec.capacity = 4096;
+	spec.given = IOBUF_GIVEN_CAPACITY;
+	return iobuf_create(&spec, &buffer, 0);
+}
+END
+	lib=$(dirname "$(find "$BATS_TEST_TMPDIR/usr" -name libiobuf.so)")
+	"${CC:-cc}" "$BATS_TEST_TMPDIR/x.c" -I"$BATS_TEST_TMPDIR/usr/include" \
+		-L"$lib" -liobuf -o "$BATS_TEST_TMPDIR/x"
+	LD_LIBRARY_PATH=$lib "$BATS_TEST_TMPDIR/x"
+}
+
+@test "no source is over 600 lines" {
+	run find "$SOURCE/core" "$SOURCE/fs" -name '*.[ch]' -exec \
+		awk 'END { if (NR > 600) print FILENAME, NR }' {} \;
+	assert_output ''
+}

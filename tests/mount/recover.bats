@@ -1,0 +1,145 @@
+# Nothing is lost when the worker, or all of the daemon, is killed.
+load helper
+
+setup() { mount_fs; cd "$MNT" || exit; }
+teardown() {
+	[ -z "${MAPPER_PID:-}" ] || kill "$MAPPER_PID" 2>/dev/null || true
+	unmount_fs
+}
+
+@test "a killed worker is replaced, names and bytes are there" {
+	echo before >file
+	mkdir dir && echo inside >dir/file
+	old=$(worker)
+	kill -9 "$old"
+	assert_equal "$(cat file)" before
+	assert_equal "$(cat dir/file)" inside
+	assert_not_equal "$(worker)" "$old"
+	assert_equal "$(state . workers_started)" 2
+	echo after >>file
+	assert_equal "$(cat file)" $'before\nafter'
+}
+
+@test "open files and mappings go on over a worker's death" {
+	echo data >elastic
+	spec fixed 'capacity=1M'
+	coproc MAPPER { exec "$BUILD/bin/mapper" fixed 1048576 3>&-; }
+	read -r line <&"${MAPPER[0]}"
+	assert_equal "$line" ready
+	exec 4<>elastic 5<>fixed
+	kill -9 "$(worker)"
+	echo 'put 0 mapped' >&"${MAPPER[1]}"
+	read -r line <&"${MAPPER[0]}"
+	assert_equal "$line" 'done'
+	assert_equal "$(head -c 6 fixed)" mapped
+	assert_equal "$(cat /proc/self/fd/4)" data
+	assert_equal "$(head -c 6 <&5)" mapped
+	echo more >&4
+	exec 4>&- 5>&-
+}
+
+@test "an unlinked open file survives its worker" {
+	spec gone 'capacity=4096'
+	exec 4<>gone
+	printf alive >&4
+	rm gone
+	kill -9 "$(worker)"
+	assert_equal "$(head -c 5 /proc/self/fd/4)" alive
+	exec 4>&-
+}
+
+@test "a wired buffer is wired again by the next worker" {
+	spec wired 'wired,capacity=4M'
+	printf kept | dd of=wired conv=notrunc status=none
+	kill -9 "$(worker)"
+	eventually state_is wired wired 4194304
+	assert_equal "$(head -c 4 wired)" kept
+	rm wired
+	eventually locked_is 0
+}
+
+@test "an open that was counted before the death is given back after it" {
+	spec counted 'capacity=4096'
+	exec 4<>counted 5<>counted
+	kill -9 "$(worker)"
+	assert_equal "$(state counted opens)" 2
+	exec 4>&- 5>&-
+	eventually state_is counted opens 0
+	exec 4<>counted
+	assert_equal "$(state counted opens)" 1
+	exec 4>&-
+}
+
+@test "20 kills under load are seen by nobody" {
+	run python3 - "$MNT" <<'END'
+import os, signal, sys, threading
+m = sys.argv[1] + '/'
+errors, done = [], threading.Event()
+def worker():
+    state = os.getxattr(m, 'user.iobuf.state').decode().split('\n')
+    return int(dict(l.split('=', 1) for l in state if l)['worker_pid'])
+def load(k):
+    n = 0
+    f = m + 'f%d' % k
+    with open(f, 'wb') as x: x.write(b'start')
+    fixed = m + 'fixed%d' % k
+    open(fixed, 'wb').close()
+    os.setxattr(fixed, 'user.iobuf', b'capacity=8192')
+    while not done.is_set():
+        try:
+            os.stat(f)
+            fd = os.open(f, os.O_RDWR)
+            data = b'%09d' % n
+            os.pwrite(fd, data, 0)
+            assert os.pread(fd, 9, 0) == data
+            os.close(fd)
+            fd = os.open(fixed, os.O_RDWR)
+            os.pwrite(fd, data, 100)
+            assert os.pread(fd, 9, 100) == data
+            os.close(fd)
+            os.listdir(m)
+        except Exception as e:
+            errors.append(repr(e))
+        n += 1
+threads = [threading.Thread(target=load, args=(k,)) for k in range(4)]
+for t in threads: t.start()
+for _ in range(20):
+    w = worker()
+    os.kill(w, signal.SIGKILL)
+    while worker() == w: pass
+done.set()
+for t in threads: t.join()
+print(errors[:5])
+sys.exit(bool(errors))
+END
+	assert_success
+	assert_equal "$(state . workers_started)" 21
+}
+
+@test "a killed holder: mappings go on, the next mount adopts the pool" {
+	spec adopted 'wired,capacity=1M,tag=old'
+	printf bytes | dd of=adopted conv=notrunc status=none
+	echo text >plain
+	chmod 640 plain
+	coproc MAPPER { exec "$BUILD/bin/mapper" adopted 1048576 3>&-; }
+	read -r line <&"${MAPPER[0]}"
+	old_worker=$(worker)
+	cd /
+	kill -9 "$(cat "$BATS_FILE_TMPDIR/holder")"
+	tail --pid="$old_worker" -s 0.05 -f /dev/null
+	echo 'get 0 5' >&"${MAPPER[1]}"
+	read -r line <&"${MAPPER[0]}"
+	assert_equal "$line" bytes
+
+	mount_fs
+	run grep -c 'adopted the pool' "$LOG"
+	assert_output 1
+	assert_equal "$(cat "$MNT/plain")" text
+	assert_equal "$(stat -c %a "$MNT/plain")" 640
+	assert_equal "$(head -c 5 "$MNT/adopted")" bytes
+	assert_equal "$(getfattr --absolute-names --only-values -n user.iobuf.tag "$MNT/adopted")" old
+	eventually state_is "$MNT/adopted" wired 1048576
+	echo 'put 0 BYTES' >&"${MAPPER[1]}"
+	read -r line <&"${MAPPER[0]}"
+	assert_equal "$(head -c 5 "$MNT/adopted")" BYTES
+}

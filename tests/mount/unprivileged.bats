@@ -1,0 +1,84 @@
+# An ordinary user: no passthrough, the cached path, by fusermount3.
+load helper
+
+setup_file() {
+	# Debian's udev lets everybody open /dev/fuse; a machine without udev
+	# may not.
+	stat -c %a /dev/fuse >"$BATS_FILE_TMPDIR/mode"
+	chmod a+rw /dev/fuse
+	# The user has to reach the program and the mount point.
+	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"
+	mkdir "$MNT" "$BATS_FILE_TMPDIR/bin"
+	chown nobody "$MNT"
+	cp "$BUILD/bin/bufferfs" "$BUILD/bin/iobuf" "$BUILD/bin/mapper" \
+		"$BATS_FILE_TMPDIR/bin"
+	BUILD=$BATS_FILE_TMPDIR
+	AS='setpriv --reuid=nobody --regid=nogroup --clear-groups'
+	mount_fs
+}
+
+teardown_file() {
+	unmount_fs
+	chmod "$(cat "$BATS_FILE_TMPDIR/mode")" /dev/fuse
+}
+
+as_user() { # SCRIPT: run by the user, in the mount
+	setpriv --reuid=nobody --regid=nogroup --clear-groups \
+		sh -c "cd '$MNT' && $1"
+}
+
+user_state() {
+	as_user "getfattr --only-values -n user.iobuf.state $1" |
+		sed -n "s/^$2=//p"
+}
+
+@test "the mount says once that it goes by the cached path" {
+	assert_equal "$(grep -c 'no passthrough' "$LOG")" 1
+	assert_equal "$(user_state . datapath)" cached
+}
+
+@test "an ordinary user creates buffers and reads them back" {
+	as_user 'echo hello >file && cat file'
+	as_user 'touch fixed && setfattr -n user.iobuf -v capacity=1M fixed'
+	assert_equal "$(user_state fixed kind)" fixed
+	assert_equal "$(user_state fixed datapath)" cached
+	assert_equal "$(as_user 'printf abc | dd of=fixed conv=notrunc status=none; head -c 3 fixed')" abc
+	run as_user 'dd if=/dev/zero of=fixed bs=1M seek=1 count=1 conv=notrunc'
+	assert_output --partial 'File too large'
+}
+
+@test "two processes of an ordinary user share a mapping" {
+	as_user 'touch map && setfattr -n user.iobuf -v capacity=64K map'
+	run as_user "python3 -c '
+import mmap, os
+f = open(\"map\", \"r+b\"); m = mmap.mmap(f.fileno(), 0)
+m[0:6] = b\"parent\"
+if os.fork() == 0:
+    g = open(\"map\", \"r+b\"); n = mmap.mmap(g.fileno(), 0)
+    assert n[0:6] == b\"parent\"
+    n[6:12] = b\"child!\"
+    os._exit(0)
+assert os.wait()[1] == 0
+assert m[0:12] == b\"parentchild!\"
+m.flush()'"
+	assert_success
+	assert_equal "$(as_user 'head -c 12 map')" 'parentchild!'
+}
+
+@test "wired memory of an ordinary user is within its lock limit" {
+	as_user 'touch wired && setfattr -n user.iobuf -v wired,capacity=64K wired'
+	assert_equal "$(user_state wired wired)" 65536
+}
+
+@test "a direction that the cached path cannot keep is refused: EOPNOTSUPP" {
+	run as_user 'touch in && setfattr -n user.iobuf -v in,capacity=4096 in'
+	assert_output --partial 'Operation not supported'
+}
+
+@test "a killed worker of an ordinary user is replaced" {
+	as_user 'mkdir -p d && echo kept >d/file'
+	kill -9 "$(user_state . worker_pid)"
+	assert_equal "$(as_user 'cat d/file')" kept
+	as_user 'echo more >>d/file'
+	assert_equal "$(as_user 'cat d/file')" $'kept\nmore'
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "record.h"
+
+#include <sys/xattr.h>
+
+static const char XATTR[] = "user.iobuf.record";
+
+static bool user_xattrs_work(void)
+{
+	int fd = new_shm_file();
+	bool work = fsetxattr(fd, "user.unit", "x", 1, 0) == 0;
+
+	close(fd);
+	return work;
+}
+
+#define NEEDS_USER_XATTRS()                                                    \
+	do {                                                                   \
+		if (!user_xattrs_work())                                       \
+			SKIP("/dev/shm takes no user.* xattrs");               \
+	} while (0)
+
+static struct bfs_record example(void)
+{
+	struct bfs_record record = {
+		.present = true,
+		.flags = BFS_RECORD_EXPLICIT,
+		.length = 12345,
+		.spec = {
+			.options = IOBUF_DIRECTION_IN | IOBUF_SHARED |
+				   IOBUF_CACHE_WRITECOMBINE,
+			.task = 77,
+			.capacity = UINT64_C(5) << 40,
+			.alignment = 4096,
+			.physical_mask = 0xfffffffff000,
+		},
+		.inherited = {
+			.options = IOBUF_PAGEABLE | IOBUF_DIRECTION_OUT,
+			.task = -1,
+			.alignment = 64,
+		},
+	};
+
+	memset(record.spec.tag, 't', IOBUF_TAG_MAX);
+	strcpy(record.inherited.tag, "label");
+	return record;
+}
+
+static void assert_records_equal(const struct bfs_record *a,
+				 const struct bfs_record *b)
+{
+	assert_int_equal(a->present, b->present);
+	assert_int_equal(a->flags, b->flags);
+	assert_int_equal(a->length, b->length);
+	assert_true(iobuf_spec_equal(&a->spec, &b->spec));
+	assert_true(iobuf_spec_equal(&a->inherited, &b->inherited));
+}
+
+static void a_plain_record_is_the_resolved_default(void **state)
+{
+	struct bfs_record record = bfs_record_plain();
+	struct iobuf_spec resolved;
+
+	(void)state;
+	assert_int_equal(iobuf_spec_resolve(&iobuf_spec_default,
+					    &iobuf_spec_default, &resolved,
+					    NULL),
+			 0);
+	assert_true(iobuf_spec_equal(&record.spec, &resolved));
+	assert_true(iobuf_spec_equal(&record.inherited, &iobuf_spec_default));
+	assert_false(record.present);
+	assert_int_equal(record.flags, 0);
+	assert_int_equal(record.length, 0);
+}
+
+static void a_file_without_a_record_is_plain(void **state)
+{
+	const struct bfs_record plain = bfs_record_plain();
+	struct bfs_record record = example();
+	int fd = new_shm_file();
+
+	(void)state;
+	assert_int_equal(bfs_record_load_fd(fd, &record), 0);
+	assert_records_equal(&record, &plain);
+	close(fd);
+}
+
+static void a_file_that_takes_no_xattrs_is_plain(void **state)
+{
+	const struct bfs_record plain = bfs_record_plain();
+	struct bfs_record record = example();
+
+	(void)state;
+	assert_int_equal(bfs_record_load("/proc/self/status", &record), 0);
+	assert_records_equal(&record, &plain);
+}
+
+static void a_stored_record_is_loaded_again(void **state)
+{
+	const struct bfs_record stored = example();
+	struct bfs_record record = bfs_record_plain();
+	int fd;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	fd = new_shm_file();
+	assert_int_equal(bfs_record_store(fd, &stored), 0);
+	assert_int_equal(bfs_record_load_fd(fd, &record), 0);
+	assert_records_equal(&record, &stored);
+	close(fd);
+}
+
+static void storing_replaces_the_whole_record(void **state)
+{
+	struct bfs_record first = example(), second = bfs_record_plain(), found;
+	int fd;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	fd = new_shm_file();
+	second.present = true;
+	assert_int_equal(bfs_record_store(fd, &first), 0);
+	assert_int_equal(bfs_record_store(fd, &second), 0);
+	assert_int_equal(bfs_record_load_fd(fd, &found), 0);
+	assert_records_equal(&found, &second);
+	close(fd);
+}
+
+static void removing_makes_a_file_plain_and_may_be_repeated(void **state)
+{
+	const struct bfs_record stored = example(), plain = bfs_record_plain();
+	struct bfs_record record;
+	int fd;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	fd = new_shm_file();
+	assert_int_equal(bfs_record_store(fd, &stored), 0);
+	assert_int_equal(bfs_record_remove(fd), 0);
+	assert_int_equal(bfs_record_load_fd(fd, &record), 0);
+	assert_records_equal(&record, &plain);
+	assert_int_equal(bfs_record_remove(fd), 0);
+	close(fd);
+}
+
+static void o_path_and_read_only_descriptors_will_do(void **state)
+{
+	const struct bfs_record stored = example();
+	struct scratch dir;
+	struct bfs_record record;
+	int file, path, link;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	dir = scratch_make();
+	file = openat(dir.fd, "f", O_CREAT | O_RDONLY | O_CLOEXEC, 0600);
+	path = openat(dir.fd, "f", O_PATH | O_CLOEXEC);
+	assert_int_equal(bfs_record_store(path, &stored), 0);
+	assert_int_equal(bfs_record_load_fd(path, &record), 0);
+	assert_records_equal(&record, &stored);
+	assert_int_equal(bfs_record_load_fd(file, &record), 0);
+	assert_records_equal(&record, &stored);
+	/* Of a symlink itself: it has none, and its target is not asked. */
+	assert_int_equal(symlinkat("f", dir.fd, "l"), 0);
+	link = openat(dir.fd, "l", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	assert_true(link >= 0);
+	assert_int_equal(bfs_record_load_fd(link, &record), 0);
+	assert_false(record.present);
+	assert_int_equal(bfs_record_remove(path), 0);
+	close(link);
+	close(path);
+	close(file);
+	scratch_remove(&dir);
+}
+
+static void a_path_is_loaded_without_following_a_symlink(void **state)
+{
+	const struct bfs_record stored = example();
+	struct scratch dir;
+	struct bfs_record record;
+	char path[128];
+	int fd;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	dir = scratch_make();
+	fd = openat(dir.fd, "f", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	assert_int_equal(bfs_record_store(fd, &stored), 0);
+	snprintf(path, sizeof(path), "%s/f", dir.path);
+	assert_int_equal(bfs_record_load(path, &record), 0);
+	assert_records_equal(&record, &stored);
+	assert_int_equal(symlinkat("f", dir.fd, "l"), 0);
+	snprintf(path, sizeof(path), "%s/l", dir.path);
+	assert_int_equal(bfs_record_load(path, &record), 0);
+	assert_false(record.present);
+	snprintf(path, sizeof(path), "%s/none", dir.path);
+	assert_int_equal(bfs_record_load(path, &record), -ENOENT);
+	close(fd);
+	scratch_remove(&dir);
+}
+
+static void directories_carry_records(void **state)
+{
+	const struct bfs_record stored = example();
+	struct scratch dir;
+	struct bfs_record record;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	dir = scratch_make();
+	assert_int_equal(bfs_record_store(dir.fd, &stored), 0);
+	assert_int_equal(bfs_record_load_fd(dir.fd, &record), 0);
+	assert_records_equal(&record, &stored);
+	scratch_remove(&dir);
+}
+
+/* Load what the xattr of `fd` says now: -EIO, with the output untouched. */
+static void assert_eio(int fd)
+{
+	struct bfs_record record, before;
+
+	memset(&before, 0xa5, sizeof(before));
+	record = before;
+	assert_int_equal(bfs_record_load_fd(fd, &record), -EIO);
+	assert_memory_equal(&record, &before, sizeof(record));
+}
+
+static void a_record_of_any_other_size_is_eio(void **state)
+{
+	const struct bfs_record stored = example();
+	unsigned char bytes[1024] = { 0 };
+	ssize_t size;
+	int fd;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	fd = new_shm_file();
+	assert_int_equal(bfs_record_store(fd, &stored), 0);
+	size = fgetxattr(fd, XATTR, bytes, sizeof(bytes));
+	assert_true(size > 0);
+	for (size_t n = 0; n < 2 * (size_t)size; n++) {
+		if (n == (size_t)size)
+			continue;
+		assert_int_equal(fsetxattr(fd, XATTR, bytes, n, 0), 0);
+		assert_eio(fd);
+	}
+	assert_int_equal(fsetxattr(fd, XATTR, bytes, sizeof(bytes), 0), 0);
+	assert_eio(fd);
+	close(fd);
+}
+
+static void a_record_with_another_magic_is_eio(void **state)
+{
+	const struct bfs_record stored = example();
+	unsigned char bytes[1024];
+	ssize_t size;
+	int fd;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	fd = new_shm_file();
+	assert_int_equal(bfs_record_store(fd, &stored), 0);
+	size = fgetxattr(fd, XATTR, bytes, sizeof(bytes));
+	assert_true(size > 0);
+	for (int i = 0; i < 4; i++) {
+		bytes[i] ^= 1;
+		assert_int_equal(fsetxattr(fd, XATTR, bytes, (size_t)size, 0),
+				 0);
+		assert_eio(fd);
+		bytes[i] ^= 1;
+	}
+	close(fd);
+}
+
+static void a_length_past_the_capacity_is_eio(void **state)
+{
+	struct bfs_record record = example();
+	int fd;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	fd = new_shm_file();
+	record.length = record.spec.capacity + 1;
+	assert_int_equal(bfs_record_store(fd, &record), 0);
+	assert_eio(fd);
+	record.length = record.spec.capacity;
+	assert_int_equal(bfs_record_store(fd, &record), 0);
+	assert_int_equal(bfs_record_load_fd(fd, &record), 0);
+	close(fd);
+}
+
+static void a_tag_without_an_end_is_ended(void **state)
+{
+	struct bfs_record stored = example(), record;
+	int fd;
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	fd = new_shm_file();
+	memset(stored.spec.tag, 'x', sizeof(stored.spec.tag));
+	assert_int_equal(bfs_record_store(fd, &stored), 0);
+	assert_int_equal(bfs_record_load_fd(fd, &record), 0);
+	assert_int_equal(strnlen(record.spec.tag, sizeof(record.spec.tag)),
+			 IOBUF_TAG_MAX);
+	close(fd);
+}
+
+static void a_bad_descriptor_is_an_error(void **state)
+{
+	const struct bfs_record stored = example();
+	struct bfs_record record;
+
+	(void)state;
+	assert_true(bfs_record_load_fd(-1, &record) < 0);
+	assert_true(bfs_record_store(-1, &stored) < 0);
+	assert_true(bfs_record_remove(-1) < 0);
+}
+
+static void the_name_is_trusted_or_users(void **state)
+{
+	const struct bfs_record stored = example();
+	struct bfs_record record;
+	int fd = new_shm_file(), r;
+
+	(void)state;
+	assert_string_equal(bfs_record_xattr(), XATTR);
+	bfs_record_use_trusted(true);
+	assert_string_equal(bfs_record_xattr(), "trusted.iobuf.record");
+	r = bfs_record_store(fd, &stored);
+	if (r == 0)
+		r = bfs_record_load_fd(fd, &record);
+	bfs_record_use_trusted(false);
+	assert_string_equal(bfs_record_xattr(), XATTR);
+	if (r == -EPERM || r == -EOPNOTSUPP) {
+		close(fd);
+		SKIP("trusted.* xattrs need CAP_SYS_ADMIN");
+	}
+	assert_int_equal(r, 0);
+	assert_records_equal(&record, &stored);
+	/* The two names do not see each other. */
+	assert_int_equal(bfs_record_load_fd(fd, &record), 0);
+	assert_false(record.present);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_plain_record_is_the_resolved_default),
+		cmocka_unit_test(a_file_without_a_record_is_plain),
+		cmocka_unit_test(a_file_that_takes_no_xattrs_is_plain),
+		cmocka_unit_test(a_stored_record_is_loaded_again),
+		cmocka_unit_test(storing_replaces_the_whole_record),
+		cmocka_unit_test(
+			removing_makes_a_file_plain_and_may_be_repeated),
+		cmocka_unit_test(o_path_and_read_only_descriptors_will_do),
+		cmocka_unit_test(a_path_is_loaded_without_following_a_symlink),
+		cmocka_unit_test(directories_carry_records),
+		cmocka_unit_test(a_record_of_any_other_size_is_eio),
+		cmocka_unit_test(a_record_with_another_magic_is_eio),
+		cmocka_unit_test(a_length_past_the_capacity_is_eio),
+		cmocka_unit_test(a_tag_without_an_end_is_ended),
+		cmocka_unit_test(a_bad_descriptor_is_an_error),
+		cmocka_unit_test(the_name_is_trusted_or_users),
+	};
+
+	return RUN_TESTS("record", tests);
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <iobuf/iobuf.h>
+
+static const uint64_t MIB = UINT64_C(1) << 20;
+
+static struct iobuf_spec resolved(const char *text)
+{
+	struct iobuf_spec spec;
+
+	assert_int_equal(iobuf_spec_parse(text, strlen(text), &spec, NULL), 0);
+	assert_int_equal(iobuf_spec_resolve(&spec, &iobuf_spec_default, &spec,
+					    NULL),
+			 0);
+	return spec;
+}
+
+static struct iobuf *created(const char *text)
+{
+	struct iobuf_spec spec = resolved(text);
+	struct iobuf *b = NULL;
+
+	assert_int_equal(iobuf_create(&spec, &b, NULL), 0);
+	return b;
+}
+
+static struct iobuf *attached(const char *text, int fd, uint64_t length)
+{
+	struct iobuf_spec spec = resolved(text);
+	struct iobuf *b = NULL;
+
+	assert_int_equal(iobuf_attach(&spec, fd, length, &b), 0);
+	return b;
+}
+
+static struct iobuf_report reported(struct iobuf *b)
+{
+	struct iobuf_report report;
+
+	memset(&report, 0xa5, sizeof(report));
+	assert_int_equal(iobuf_get_report(b, &report), 0);
+	return report;
+}
+
+static void a_wired_buffer_is_all_resident_and_wired(void **state)
+{
+	struct iobuf *b;
+	struct iobuf_report report;
+
+	(void)state;
+	NEEDS_MLOCK();
+	b = created("wired,capacity=3M");
+	report = reported(b);
+	assert_int_equal(report.allocated, 3 * MIB);
+	assert_int_equal(report.resident, 3 * MIB);
+	assert_int_equal(report.wired, 3 * MIB);
+	iobuf_release(b);
+}
+
+static void a_pageable_buffer_is_allocated_and_not_wired(void **state)
+{
+	struct iobuf *b = created("pageable,capacity=1M");
+	struct iobuf_report report;
+
+	(void)state;
+	assert_int_equal(reported(b).allocated, MIB);
+	memset(iobuf_get_bytes_no_copy(b, 0, MIB), 1, MIB / 2);
+	report = reported(b);
+	assert_int_equal(report.allocated, MIB);
+	/* mincore(2) counts no page that is reserved and was never touched. */
+	assert_in_range(report.resident, MIB / 2, MIB);
+	assert_int_equal(report.wired, 0);
+	iobuf_release(b);
+}
+
+static void wired_follows_prepare_and_complete(void **state)
+{
+	struct iobuf *b = created("pageable,capacity=1M");
+
+	(void)state;
+	assert_int_equal(iobuf_prepare(b), 0);
+	assert_int_equal(reported(b).wired, MIB);
+	assert_int_equal(iobuf_complete(b), 0);
+	assert_int_equal(reported(b).wired, 0);
+	iobuf_release(b);
+}
+
+static void huge_bytes_are_counted_or_unknown(void **state)
+{
+	struct iobuf *b = created("wired,capacity=4M");
+	const struct iobuf_report report = reported(b);
+
+	(void)state;
+	if (report.huge != IOBUF_UNKNOWN) {
+		assert_int_equal(report.huge % (2 * MIB), 0);
+		assert_true(report.huge <= 4 * MIB);
+	}
+	iobuf_release(b);
+	b = created("wired,capacity=64K"); /* no huge page fits */
+	if (reported(b).huge != IOBUF_UNKNOWN)
+		assert_int_equal(reported(b).huge, 0);
+	iobuf_release(b);
+}
+
+static void reporting_allocates_no_hole(void **state)
+{
+	int fd = new_memfd();
+	struct iobuf *b;
+	struct iobuf_report report;
+	blkcnt_t before;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, (off_t)(8 * MIB)), 0);
+	assert_int_equal(pwrite(fd, "x", 1, (off_t)(3 * MIB)), 1);
+	before = stat_of(fd).st_blocks;
+	assert_true(before > 0);
+	b = attached("pageable", fd, 8 * MIB);
+	report = reported(b);
+	assert_int_equal(stat_of(fd).st_blocks, before);
+	assert_int_equal(report.allocated, (uint64_t)before * 512);
+	assert_int_equal(report.resident, (uint64_t)before * 512);
+	assert_int_equal(report.wired, 0);
+	iobuf_release(b);
+	close(fd);
+}
+
+static void reporting_through_a_mapping_allocates_no_hole_either(void **state)
+{
+	int fd = new_memfd();
+	struct iobuf *b;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, (off_t)(8 * MIB)), 0);
+	b = attached("pageable", fd, 8 * MIB);
+	assert_non_null(iobuf_get_bytes_no_copy(b, 0, 1));
+	assert_int_equal(reported(b).resident, 0);
+	assert_int_equal(stat_of(fd).st_blocks, 0);
+	iobuf_release(b);
+	close(fd);
+}
+
+static void reporting_maps_and_locks_nothing_for_long(void **state)
+{
+	const uint64_t locked = locked_bytes();
+	const unsigned int fds = open_fds();
+	int fd = new_memfd();
+	static const char bytes[1 << 20];
+	struct iobuf *b;
+
+	(void)state;
+	assert_int_equal(pwrite(fd, bytes, MIB, 0), MIB);
+	b = attached("wired,capacity=1M", fd, MIB);
+	assert_int_equal(reported(b).resident, MIB);
+	assert_int_equal(reported(b).wired, 0); /* not by this descriptor */
+	assert_int_equal(mapped_bytes("memfd:unit"), 0);
+	assert_int_equal(locked_bytes(), locked);
+	assert_int_equal(open_fds(), fds + 1);
+	iobuf_release(b);
+	close(fd);
+}
+
+static void an_empty_buffer_has_nothing(void **state)
+{
+	int fd = new_memfd();
+	struct iobuf *b = attached("pageable", fd, 0);
+	struct iobuf_report report = reported(b);
+
+	(void)state;
+	assert_int_equal(report.allocated, 0);
+	assert_int_equal(report.resident, 0);
+	assert_int_equal(report.wired, 0);
+	assert_int_equal(report.huge, 0);
+	assert_int_equal(report.longest_run, 0);
+	iobuf_release(b);
+	close(fd);
+}
+
+static void a_let_go_file_is_reported_by_its_mapping(void **state)
+{
+	struct iobuf_spec spec = resolved("wired,capacity=1M");
+	struct iobuf *b = NULL;
+	int fd = new_memfd();
+	struct iobuf_report report;
+
+	(void)state;
+	assert_int_equal(iobuf_create_in_file(&spec, fd, &b, NULL), 0);
+	assert_int_equal(iobuf_set_fd(b, -1), 0);
+	report = reported(b);
+	assert_int_equal(report.allocated, MIB);
+	assert_int_equal(report.resident, MIB);
+	assert_int_equal(report.wired, MIB);
+	iobuf_release(b);
+	close(fd);
+}
+
+static void a_buffer_that_grew_is_reported_whole(void **state)
+{
+	int fd = new_memfd();
+	struct iobuf *b = attached("pageable", fd, 0);
+	static const char bytes[65536];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(iobuf_append_bytes(b, bytes, 4096, NULL), 0);
+	assert_non_null(iobuf_get_bytes_no_copy(b, 0, 4096));
+	assert_int_equal(iobuf_write_bytes(b, 4096, bytes, sizeof(bytes), &n),
+			 0);
+	assert_int_equal(n, sizeof(bytes));
+	assert_int_equal(reported(b).resident, 4096 + sizeof(bytes));
+	iobuf_release(b);
+	close(fd);
+}
+
+static bool frames_are_visible(void)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+	volatile int here = 1;
+	ssize_t n = pread(fd, &entry, 8,
+			  (off_t)((uintptr_t)&here / page_bytes() * 8));
+
+	close(fd);
+	return n == 8 && (entry & ((UINT64_C(1) << 55) - 1));
+}
+
+static void the_longest_run_is_measured_for_root(void **state)
+{
+	struct iobuf *b;
+	uint64_t run;
+
+	(void)state;
+	if (!frames_are_visible())
+		SKIP("frame numbers need CAP_SYS_ADMIN");
+	b = created("wired,capacity=4M");
+	run = reported(b).longest_run;
+	assert_true(run != IOBUF_UNKNOWN);
+	assert_true(run >= page_bytes() && run <= 4 * MIB);
+	assert_int_equal(run % page_bytes(), 0);
+	iobuf_release(b);
+	b = created("wired,capacity=4K");
+	assert_int_equal(reported(b).longest_run, page_bytes());
+	iobuf_release(b);
+}
+
+static uint64_t frame_of(const void *at)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	assert_int_equal(pread(fd, &entry, 8,
+			       (off_t)((uintptr_t)at / page_bytes() * 8)),
+			 8);
+	close(fd);
+	return entry >> 63 ? entry & ((UINT64_C(1) << 55) - 1) : 0;
+}
+
+static void the_longest_run_is_that_of_pagemap(void **state)
+{
+	uint64_t longest = 0, run = 0, previous = 0;
+	const unsigned char *p;
+	struct iobuf *b;
+
+	(void)state;
+	NEEDS_MLOCK();
+	if (!frames_are_visible())
+		SKIP("frame numbers need CAP_SYS_ADMIN");
+	b = created("wired,capacity=4M");
+	p = iobuf_get_bytes_no_copy(b, 0, 4 * MIB);
+	for (uint64_t at = 0; at < 4 * MIB; at += page_bytes()) {
+		const uint64_t frame = frame_of(p + at);
+
+		run = frame == previous + 1 ? run + 1 : 1;
+		previous = frame;
+		longest = run > longest ? run : longest;
+	}
+	assert_int_equal(reported(b).longest_run, longest * page_bytes());
+	iobuf_release(b);
+}
+
+static void report_without_frames(void)
+{
+	struct iobuf *b = created("wired,capacity=64K");
+	struct iobuf_report report;
+
+	drop_capability(CAP_SYS_ADMIN);
+	CHILD_CHECK(iobuf_get_report(b, &report) == 0);
+	CHILD_CHECK(report.longest_run == IOBUF_UNKNOWN);
+	CHILD_CHECK(report.resident == 65536);
+	iobuf_release(b);
+}
+
+static void the_longest_run_is_unknown_without_privilege(void **state)
+{
+	(void)state;
+	run_in_child(report_without_frames);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_wired_buffer_is_all_resident_and_wired),
+		cmocka_unit_test(a_pageable_buffer_is_allocated_and_not_wired),
+		cmocka_unit_test(wired_follows_prepare_and_complete),
+		cmocka_unit_test(huge_bytes_are_counted_or_unknown),
+		cmocka_unit_test(reporting_allocates_no_hole),
+		cmocka_unit_test(
+			reporting_through_a_mapping_allocates_no_hole_either),
+		cmocka_unit_test(reporting_maps_and_locks_nothing_for_long),
+		cmocka_unit_test(an_empty_buffer_has_nothing),
+		cmocka_unit_test(a_let_go_file_is_reported_by_its_mapping),
+		cmocka_unit_test(a_buffer_that_grew_is_reported_whole),
+		cmocka_unit_test(the_longest_run_is_measured_for_root),
+		cmocka_unit_test(the_longest_run_is_that_of_pagemap),
+		cmocka_unit_test(the_longest_run_is_unknown_without_privilege),
+	};
+
+	return RUN_TESTS("report", tests);
+}
