@@ -98,11 +98,11 @@ static void announce_ready(struct holder *h)
 {
 	int null;
 
+	bfs_log_to_syslog();
 	bfs_log(LOG_INFO, "worker %d serves %s", h->worker,
 		h->shared->config.mountpoint);
 	if (h->ready_fd < 0)
 		return;
-	bfs_log_to_syslog();
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0) {
 		dup2(null, STDERR_FILENO);

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -33,12 +32,13 @@ bool bfs_is_mounted(const char *mountpoint)
 	return strstr(state, "holder_pid=") != NULL;
 }
 
-/* A mount whose daemon is gone answers ENOTCONN to everything. */
+/* A mount whose daemon is gone answers ENOTCONN to all that the kernel does not
+ * remember, as it may remember the root's attributes. */
 static void detach_dead_mount(const char *mountpoint)
 {
-	struct stat st;
+	struct statfs st;
 
-	if (stat(mountpoint, &st) < 0 && errno == ENOTCONN &&
+	if (statfs(mountpoint, &st) < 0 && errno == ENOTCONN &&
 	    umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 		bfs_log(LOG_NOTICE, "detached the dead mount on %s", mountpoint);
 }

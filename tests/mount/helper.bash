@@ -41,6 +41,7 @@ unmount_fs() {
 	umount "$MNT" 2>/dev/null || umount -l "$MNT" 2>/dev/null || true
 	tail --pid="$holder" -s 0.05 -f /dev/null 3>&-
 	rm -f "$BATS_FILE_TMPDIR/holder"
+	! mountpoint -q "$MNT" || fail "a mount is left on $MNT"
 	check_log
 }
 
