@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
@@ -98,10 +99,19 @@ int iobuf_memory_map(int fd, uint64_t size, struct iobuf_mapping *ret_mapping)
 
 int iobuf_memory_remap(struct iobuf_mapping *mapping, uint64_t size)
 {
-	void *p = mremap(mapping->base, mapping->size, size, MREMAP_MAYMOVE);
+	void *range, *p = mremap(mapping->base, mapping->size, size, 0);
 
-	if (p == MAP_FAILED)
-		return -ENOMEM;
+	if (p == MAP_FAILED) { /* something is in the way */
+		range = aligned_range(size);
+		if (range == MAP_FAILED)
+			return -ENOMEM;
+		p = mremap(mapping->base, mapping->size, size,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, range);
+		if (p == MAP_FAILED) {
+			munmap(range, size);
+			return -ENOMEM;
+		}
+	}
 	*mapping = (struct iobuf_mapping){ p, size };
 	return 0;
 }
@@ -121,22 +131,25 @@ static void ask_for_huge_pages(const struct iobuf_mapping *mapping)
 
 	if (!whole || (uintptr_t)mapping->base & (IOBUF_HUGE_BYTES - 1))
 		return;
-	madvise(mapping->base, whole, MADV_HUGEPAGE);
+	/* On the whole mapping: mremap(2) wants it in one piece. */
+	madvise(mapping->base, mapping->size, MADV_HUGEPAGE);
 	madvise(mapping->base, whole, MADV_COLLAPSE);
+}
+
+void iobuf_memory_unwire(const struct iobuf_mapping *mapping)
+{
+	syscall(SYS_munlock, mapping->base, mapping->size);
 }
 
 int iobuf_memory_wire(const struct iobuf_mapping *mapping)
 {
 	ask_for_huge_pages(mapping);
-	if (mlock(mapping->base, mapping->size) == 0)
+	/* Not by libc's name: sanitizers make a mlock(3) of their own of it,
+	 * which locks nothing and succeeds. */
+	if (syscall(SYS_mlock, mapping->base, mapping->size) == 0)
 		return 0;
 	/* The limit is ENOMEM, or EPERM when it is 0; pages that could not be
 	 * had are EAGAIN: to the caller, all of them are want of memory. */
-	munlock(mapping->base, mapping->size);
+	iobuf_memory_unwire(mapping);
 	return -ENOMEM;
-}
-
-void iobuf_memory_unwire(const struct iobuf_mapping *mapping)
-{
-	munlock(mapping->base, mapping->size);
 }

@@ -12,18 +12,31 @@
 
 #include <string.h>
 
-static int get(const struct iobuf *b, uint64_t offset, unsigned char *to,
-	       size_t size, size_t *ret_size)
+enum way { OUT_OF, INTO };
+
+static ssize_t once(int fd, enum way way, unsigned char *at, size_t size,
+		    uint64_t offset)
+{
+	return way == INTO ? pwrite(fd, at, size, (off_t)offset)
+			   : pread(fd, at, size, (off_t)offset);
+}
+
+/* All of it, or as much as went before an error or the file's end. */
+static int move(const struct iobuf *b, enum way way, uint64_t offset,
+		unsigned char *at, size_t size, size_t *ret_size)
 {
 	size_t done = 0;
 
 	if (b->fd < 0) {
-		memcpy(to, b->mapping.base + offset, size);
+		unsigned char *inside = b->mapping.base + offset;
+
+		memcpy(way == INTO ? inside : at, way == INTO ? at : inside,
+		       size);
 		done = size;
 	}
 	while (done < size) {
-		ssize_t n = pread(b->fd, to + done, size - done,
-				  (off_t)(offset + done));
+		ssize_t n = once(b->fd, way, at + done, size - done,
+				 offset + done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -37,29 +50,12 @@ static int get(const struct iobuf *b, uint64_t offset, unsigned char *to,
 	return 0;
 }
 
-static int put(const struct iobuf *b, uint64_t offset,
-	       const unsigned char *from, size_t size, size_t *ret_size)
+static int put(const struct iobuf *b, uint64_t offset, const void *from,
+	       size_t size, size_t *ret_size)
 {
-	size_t done = 0;
-
-	if (b->fd < 0) {
-		memcpy(b->mapping.base + offset, from, size);
-		done = size;
-	}
-	while (done < size) {
-		ssize_t n = pwrite(b->fd, from + done, size - done,
-				   (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && done == 0)
-			return -errno;
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
-	*ret_size = done;
-	return 0;
+	/* INTO reads what it is given. */
+	return move(b, INTO, offset, (unsigned char *)(uintptr_t)from, size,
+		    ret_size);
 }
 
 static int zero(const struct iobuf *b, uint64_t from, uint64_t to)
@@ -94,8 +90,8 @@ int iobuf_read_bytes(struct iobuf *buffer, uint64_t offset, void *bytes,
 		*ret_size = 0;
 		return 0;
 	}
-	return get(buffer, offset, bytes, (size_t)least(size, length - offset),
-		   ret_size);
+	return move(buffer, OUT_OF, offset, bytes,
+		    (size_t)least(size, length - offset), ret_size);
 }
 
 /* Where writes have to end. */

@@ -25,7 +25,8 @@ void bfs_log_to_syslog(void)
 	log_state.to_stderr = log_state.foreground;
 }
 
-static void vlog(int priority, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void
+vlog(int priority, const char *format, va_list args)
 {
 	char line[1024];
 

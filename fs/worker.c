@@ -91,8 +91,8 @@ static void try_passthrough(void)
 			"cached path");
 }
 
-static void log_from_libfuse(enum fuse_log_level level, const char *format,
-			     va_list args)
+__attribute__((format(printf, 2, 0))) static void
+log_from_libfuse(enum fuse_log_level level, const char *format, va_list args)
 {
 	char line[1024];
 	size_t n;
