@@ -38,7 +38,8 @@ void bfs_file_close(struct bfs_file *file)
 	if (!file->inode)
 		return;
 	bfs_inode_unlock(file->fs->inodes, file->inode);
-	close(file->fd);
+	if (file->fd >= 0)
+		close(file->fd);
 	*file = (struct bfs_file){ 0 };
 }
 
@@ -454,11 +455,17 @@ void bfs_file_abandon(struct bfs_file *file)
  */
 void bfs_file_forget(struct bfs_fs *fs, uint64_t nodeid)
 {
-	BFS_FILE struct bfs_file file = { 0 };
+	BFS_FILE struct bfs_file file = { .fs = fs, .fd = -1 };
 	struct stat st;
+	int r;
 
-	if (bfs_inode_is_known(fs->inodes, nodeid) &&
-	    bfs_file_open(fs, nodeid, O_PATH | O_NOFOLLOW, &file) == 0 &&
-	    fstat(file.fd, &st) == 0 && st.st_nlink == 0)
+	if (!bfs_inode_is_known(fs->inodes, nodeid))
+		return;
+	r = bfs_file_open(fs, nodeid, O_PATH | O_NOFOLLOW, &file);
+	/* Nothing held the file: a wired buffer of no bytes has no mapping. */
+	if (r == -ESTALE &&
+	    (file.inode = bfs_inode_lock(fs->inodes, nodeid)) != NULL)
+		bfs_file_abandon(&file);
+	else if (r == 0 && fstat(file.fd, &st) == 0 && st.st_nlink == 0)
 		bfs_file_abandon(&file);
 }

@@ -78,10 +78,21 @@ static struct iobuf_spec unpack(const struct stored_spec *s)
 	return spec;
 }
 
+/* What we store is complete, so completing it again changes nothing. */
+static bool is_complete(const struct iobuf_spec *spec)
+{
+	struct iobuf_spec again;
+
+	return iobuf_spec_resolve(spec, spec, &again, NULL) == 0 &&
+	       iobuf_spec_equal(spec, &again);
+}
+
 /* `size` and errno are what a getxattr(2) call gave. */
 static int decode(const struct stored *s, ssize_t size,
 		  struct bfs_record *ret_record)
 {
+	struct bfs_record record = { .present = true };
+
 	if (size < 0 && (errno == ENODATA || errno == EOPNOTSUPP)) {
 		*ret_record = bfs_record_plain();
 		return 0;
@@ -91,13 +102,13 @@ static int decode(const struct stored *s, ssize_t size,
 	if (size != sizeof(*s) || s->magic != STORED_MAGIC ||
 	    (s->spec.capacity && s->length > s->spec.capacity))
 		return -EIO;
-	*ret_record = (struct bfs_record){
-		.present = true,
-		.flags = s->flags,
-		.length = s->length,
-		.spec = unpack(&s->spec),
-		.inherited = unpack(&s->inherited),
-	};
+	record.flags = s->flags;
+	record.length = s->length;
+	record.spec = unpack(&s->spec);
+	record.inherited = unpack(&s->inherited);
+	if (!is_complete(&record.spec))
+		return -EIO;
+	*ret_record = record;
 	return 0;
 }
 

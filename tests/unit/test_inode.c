@@ -102,7 +102,7 @@ static void an_inode_that_is_only_looked_at_takes_no_slot(void **state)
 	assert_int_equal(shared->slots_used, 0);
 }
 
-static void an_open_takes_a_slot_and_the_last_release_gives_it_back(
+static void the_last_release_gives_the_slot_of_an_open_back(
 	void **state)
 {
 	struct bfs_inode_table *t = new_worker();
@@ -178,7 +178,7 @@ static void plain_opens_are_counted_among_the_opens(void **state)
 	assert_int_equal(slots_taken(), 0);
 }
 
-static void a_miscounted_release_leaves_no_more_plain_opens_than_opens(
+static void plain_opens_never_exceed_the_opens(
 	void **state)
 {
 	struct bfs_inode_table *t = new_worker();
@@ -542,12 +542,12 @@ int main(void)
 		over_shared(the_shared_block_is_mapped_by_who_inherits_it),
 		over_shared(an_inode_that_is_only_looked_at_takes_no_slot),
 		over_shared(
-			an_open_takes_a_slot_and_the_last_release_gives_it_back),
+			the_last_release_gives_the_slot_of_an_open_back),
 		over_shared(a_slot_given_back_is_used_again_and_clean),
 		over_shared(many_inodes_have_a_slot_each),
 		over_shared(plain_opens_are_counted_among_the_opens),
 		over_shared(
-			a_miscounted_release_leaves_no_more_plain_opens_than_opens),
+			plain_opens_never_exceed_the_opens),
 		over_shared(take_slot_is_idempotent_and_undone_when_idle),
 		over_shared(a_flag_keeps_the_slot),
 		over_shared(no_slot_left_is_enfile_and_counts_nothing),

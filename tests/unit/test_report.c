@@ -43,13 +43,22 @@ static struct iobuf_report reported(struct iobuf *b)
 	return report;
 }
 
+/* Make all of a buffer resident, wired or not. */
+static unsigned char *touched(struct iobuf *b)
+{
+	const uint64_t size = iobuf_get_length(b);
+	unsigned char *p = iobuf_get_bytes_no_copy(b, 0, size);
+
+	assert_non_null(p);
+	return memset(p, 1, size);
+}
+
 static void a_wired_buffer_is_all_resident_and_wired(void **state)
 {
 	struct iobuf *b;
 	struct iobuf_report report;
 
 	(void)state;
-	NEEDS_MLOCK();
 	b = created("wired,capacity=3M");
 	report = reported(b);
 	assert_int_equal(report.allocated, 3 * MIB);
@@ -79,6 +88,8 @@ static void wired_follows_prepare_and_complete(void **state)
 	struct iobuf *b = created("pageable,capacity=1M");
 
 	(void)state;
+	touched(b);
+	assert_int_equal(reported(b).wired, 0);
 	assert_int_equal(iobuf_prepare(b), 0);
 	assert_int_equal(reported(b).wired, MIB);
 	assert_int_equal(iobuf_complete(b), 0);
@@ -185,6 +196,7 @@ static void a_let_go_file_is_reported_by_its_mapping(void **state)
 
 	(void)state;
 	assert_int_equal(iobuf_create_in_file(&spec, fd, &b, NULL), 0);
+	touched(b);
 	assert_int_equal(iobuf_set_fd(b, -1), 0);
 	report = reported(b);
 	assert_int_equal(report.allocated, MIB);
@@ -233,12 +245,14 @@ static void the_longest_run_is_measured_for_root(void **state)
 	if (!frames_are_visible())
 		SKIP("frame numbers need CAP_SYS_ADMIN");
 	b = created("wired,capacity=4M");
+	touched(b);
 	run = reported(b).longest_run;
 	assert_true(run != IOBUF_UNKNOWN);
 	assert_true(run >= page_bytes() && run <= 4 * MIB);
 	assert_int_equal(run % page_bytes(), 0);
 	iobuf_release(b);
 	b = created("wired,capacity=4K");
+	touched(b);
 	assert_int_equal(reported(b).longest_run, page_bytes());
 	iobuf_release(b);
 }
@@ -262,11 +276,10 @@ static void the_longest_run_is_that_of_pagemap(void **state)
 	struct iobuf *b;
 
 	(void)state;
-	NEEDS_MLOCK();
 	if (!frames_are_visible())
 		SKIP("frame numbers need CAP_SYS_ADMIN");
 	b = created("wired,capacity=4M");
-	p = iobuf_get_bytes_no_copy(b, 0, 4 * MIB);
+	p = touched(b);
 	for (uint64_t at = 0; at < 4 * MIB; at += page_bytes()) {
 		const uint64_t frame = frame_of(p + at);
 
@@ -283,6 +296,7 @@ static void report_without_frames(void)
 	struct iobuf *b = created("wired,capacity=64K");
 	struct iobuf_report report;
 
+	touched(b);
 	drop_capability(CAP_SYS_ADMIN);
 	CHILD_CHECK(iobuf_get_report(b, &report) == 0);
 	CHILD_CHECK(report.longest_run == IOBUF_UNKNOWN);

@@ -247,8 +247,8 @@ static void a_mask_without_alignment_gives_one(void **state)
 static void a_mask_leaves_a_given_alignment_alone(void **state)
 {
 	(void)state;
-	assert_int_equal(resolved("unshared,mask=0xff000000,align=64").alignment,
-			 64);
+	assert_int_equal(
+		resolved("unshared,mask=0xff000000,align=64").alignment, 64);
 	assert_int_equal(resolved("mask=0xffff0000,align=2M").alignment,
 			 2 << 20);
 }
@@ -329,7 +329,7 @@ static void what_is_not_asked_comes_from_the_defaults(void **state)
 	assert_true(iobuf_spec_equal(&spec, &defaults));
 }
 
-static void each_part_that_is_asked_wins_over_the_defaults(void **state)
+static void a_part_that_is_asked_wins_over_the_defaults(void **state)
 {
 	static const struct {
 		const char *text;
@@ -355,7 +355,8 @@ static void each_part_that_is_asked_wins_over_the_defaults(void **state)
 	defaults.alignment = 2; /* below a page, so that 1K stays 1K */
 	for (size_t i = 0; i < COUNT_OF(parts); i++) {
 		struct iobuf_spec asked = parsed(parts[i].text);
-		struct iobuf_spec spec = resolved_with(parts[i].text, &defaults);
+		struct iobuf_spec spec =
+			resolved_with(parts[i].text, &defaults);
 		char *own = (char *)&spec + parts[i].offset;
 		char *theirs = (char *)&defaults + parts[i].offset;
 
@@ -376,7 +377,8 @@ static void each_part_that_is_asked_wins_over_the_defaults(void **state)
 
 static void one_option_leaves_the_other_options_inherited(void **state)
 {
-	struct iobuf_spec defaults = resolved("wired,in,unshared,cache=copyback");
+	struct iobuf_spec defaults =
+		resolved("wired,in,unshared,cache=copyback");
 	const uint32_t base = defaults.options;
 
 	(void)state;
@@ -544,7 +546,7 @@ int main(void)
 			physical_memory_pageable_only_by_default_is_wired),
 		cmocka_unit_test(unknown_option_bits_are_einval),
 		cmocka_unit_test(what_is_not_asked_comes_from_the_defaults),
-		cmocka_unit_test(each_part_that_is_asked_wins_over_the_defaults),
+		cmocka_unit_test(a_part_that_is_asked_wins_over_the_defaults),
 		cmocka_unit_test(one_option_leaves_the_other_options_inherited),
 		cmocka_unit_test(wired_alone_is_inout_and_shared),
 		cmocka_unit_test(the_output_may_be_an_input),

@@ -545,7 +545,7 @@ static void two_threads_appending_lose_nothing(void **state)
 	iobuf_release(b);
 }
 
-static void two_threads_appending_to_an_elastic_buffer_lose_nothing(
+static void two_threads_growing_a_buffer_lose_nothing(
 	void **state)
 {
 	int fd;
@@ -591,7 +591,7 @@ int main(void)
 			a_transfer_over_a_hole_answers_with_bytes_not_a_signal),
 		cmocka_unit_test(two_threads_appending_lose_nothing),
 		cmocka_unit_test(
-			two_threads_appending_to_an_elastic_buffer_lose_nothing),
+			two_threads_growing_a_buffer_lose_nothing),
 	};
 
 	return RUN_TESTS("transfer", tests);

@@ -32,17 +32,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNIT_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UNIT_SANITIZED 1
-#endif
-#endif
-#ifndef UNIT_SANITIZED
-#define UNIT_SANITIZED 0
-#endif
-
 enum { UNIT_SKIPPED = 77 };
 
 /* Print why, then let cmocka count the test as skipped. */
@@ -50,13 +39,6 @@ enum { UNIT_SKIPPED = 77 };
 	do {                                                                   \
 		print_message("SKIPPED %s: %s\n", __func__, why);              \
 		skip();                                                        \
-	} while (0)
-
-/* The sanitizers make mlock(2) do nothing. */
-#define NEEDS_MLOCK()                                                          \
-	do {                                                                   \
-		if (UNIT_SANITIZED)                                            \
-			SKIP("mlock(2) does nothing under a sanitizer");       \
 	} while (0)
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

@@ -37,7 +37,8 @@ struct iobuf;
 /* What a descriptor really has; see iobuf_get_report(). All in bytes. */
 struct iobuf_report {
 	uint64_t allocated;   /* taken from the backing store, swapped or not */
-	uint64_t resident;    /* in memory now */
+	uint64_t resident;    /* in memory now; a page that is reserved and was
+				 never touched is not */
 	uint64_t wired;       /* resident and locked by this descriptor */
 	uint64_t huge;        /* in huge pages; IOBUF_UNKNOWN before Linux 6.7 */
 	uint64_t longest_run; /* longest run of physically adjacent bytes;
@@ -193,8 +194,8 @@ int iobuf_append_bytes(struct iobuf *buffer, const void *bytes, size_t size,
 /*
  * The address of bytes [start, start + size), or NULL unless start < length
  * and start + size <= length (Apple: getBytesNoCopy); NULL too when the memory
- * cannot be mapped. The address stays valid until the last release, or
- * iobuf_resize().
+ * cannot be mapped. The address stays valid until the last release; that of an
+ * elastic buffer only until it grows.
  */
 void *iobuf_get_bytes_no_copy(struct iobuf *buffer, uint64_t start,
 			      uint64_t size);
