@@ -123,17 +123,18 @@ void iobuf_memory_unmap(struct iobuf_mapping *mapping)
 	*mapping = (struct iobuf_mapping){ 0 };
 }
 
-/* Best effort: whole huge pages where the file's filesystem gave small ones.
- * The collapse copies nothing when the pages are huge already, or absent. */
+/*
+ * Best effort: whole huge pages where the file's filesystem gave small ones.
+ * Only after every page was faulted in: what fallocate(2) reserved is cleared
+ * by a fault, and MADV_COLLAPSE would map it as it is, with the bytes of
+ * whoever had it before.
+ */
 static void ask_for_huge_pages(const struct iobuf_mapping *mapping)
 {
 	size_t whole = mapping->size & ~(IOBUF_HUGE_BYTES - 1);
 
-	if (!whole || (uintptr_t)mapping->base & (IOBUF_HUGE_BYTES - 1))
-		return;
-	/* On the whole mapping: mremap(2) wants it in one piece. */
-	madvise(mapping->base, mapping->size, MADV_HUGEPAGE);
-	madvise(mapping->base, whole, MADV_COLLAPSE);
+	if (whole && !((uintptr_t)mapping->base & (IOBUF_HUGE_BYTES - 1)))
+		madvise(mapping->base, whole, MADV_COLLAPSE);
 }
 
 void iobuf_memory_unwire(const struct iobuf_mapping *mapping)
@@ -143,13 +144,16 @@ void iobuf_memory_unwire(const struct iobuf_mapping *mapping)
 
 int iobuf_memory_wire(const struct iobuf_mapping *mapping)
 {
-	ask_for_huge_pages(mapping);
+	/* On the whole mapping: mremap(2) wants it in one piece. */
+	madvise(mapping->base, mapping->size, MADV_HUGEPAGE);
 	/* Not by libc's name: sanitizers make a mlock(3) of their own of it,
 	 * which locks nothing and succeeds. */
-	if (syscall(SYS_mlock, mapping->base, mapping->size) == 0)
-		return 0;
-	/* The limit is ENOMEM, or EPERM when it is 0; pages that could not be
-	 * had are EAGAIN: to the caller, all of them are want of memory. */
-	iobuf_memory_unwire(mapping);
-	return -ENOMEM;
+	if (syscall(SYS_mlock, mapping->base, mapping->size) < 0) {
+		/* The limit is ENOMEM, or EPERM when it is 0; pages that could
+		 * not be had are EAGAIN: all of them are want of memory. */
+		iobuf_memory_unwire(mapping);
+		return -ENOMEM;
+	}
+	ask_for_huge_pages(mapping);
+	return 0;
 }

@@ -15,6 +15,8 @@ static const struct group {
 	void (*run)(const struct bench *b);
 	bool starts; /* the filesystem, which is not there yet */
 } groups[] = {
+	{ .name = "setup", .run = setup_group,
+	  .help = "make the files that the other groups use" },
 	{ .name = "mmap", .run = mmap_group,
 	  .help = "touch a fresh mapping, then in a second process; read it" },
 	{ .name = "io", .run = io_group,

@@ -2,10 +2,9 @@
 /*
  * bench.h - one group of measurements on one filesystem.
  *
- * A group makes the files that it needs and that are not there yet, measures,
- * and prints "KEY VALUE" lines: nanoseconds per operation, or bytes. Whatever
- * cannot be done ends the program with a line on stderr: the filesystem does
- * not offer it.
+ * A group prints "KEY VALUE" lines: nanoseconds per operation, or bytes.
+ * Whatever cannot be done ends the program with a line on stderr: the
+ * filesystem does not offer it.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -25,9 +24,21 @@ struct bench {
 	char **command;	     /* start: what mounts */
 };
 
-enum { BENCH_PAGE = 4096, BENCH_MIB = 1 << 20 };
+enum {
+	BENCH_PAGE = 4096,
+	BENCH_MIB = 1 << 20,
+	BENCH_FILES_COUNT = 1000,
+	BENCH_MANY_COUNT = 10000,
+};
+
+/* What setup_group makes in DIR. */
+#define BENCH_DATA "data"	/* a large file that has all its data */
+#define BENCH_FILES "files"	/* files 0, 1, ... of a page each */
+#define BENCH_MANY "many"	/* files without data */
+#define BENCH_CREATED "created" /* nothing */
 
 /* The groups; bench.c says what each measures. */
+void setup_group(const struct bench *b);
 void mmap_group(const struct bench *b);
 void io_group(const struct bench *b);
 void open_group(const struct bench *b);
@@ -53,12 +64,11 @@ void drop_name_caches(void);
 /* Make a file of b->size_bytes that holds no data yet; a descriptor of it. */
 int make_large_file(const struct bench *b, const char *name);
 
-/* Have a directory of files named 0, 1, ...; each holds so many bytes. The
- * capacity of each is a page where there is a specification. */
-void need_files(const struct bench *b, const char *dir, unsigned int count,
-		size_t bytes);
-
 /* Make a directory; its files get the specification, and a page each. */
 void make_directory(const struct bench *b, const char *dir);
+
+/* Make a directory of files named 0, 1, ...; each holds so many bytes. */
+void make_files(const struct bench *b, const char *dir, unsigned int count,
+		size_t bytes);
 
 #endif

@@ -7,21 +7,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-static const char name[] = "data";
-
-static void make_data(const struct bench *b, char *bytes)
-{
-	int fd = make_large_file(b, name);
-
-	memset(bytes, 1, BENCH_MIB);
-	for (size_t at = 0; at < b->size_bytes; at += BENCH_MIB)
-		if (pwrite(fd, bytes, BENCH_MIB, (off_t)at) != BENCH_MIB)
-			die("write the data");
-	close(fd);
-}
 
 /* What may have been dropped from a page cache comes back before the clock
  * runs. */
@@ -69,9 +55,7 @@ void io_group(const struct bench *b)
 
 	if (!bytes)
 		die("memory");
-	if (access(name, F_OK) < 0)
-		make_data(b, bytes);
-	fd = open(name, O_RDWR | O_CLOEXEC);
+	fd = open(BENCH_DATA, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		die("open");
 	warm_up(b, fd, bytes);

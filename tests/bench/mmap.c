@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -70,7 +71,7 @@ static _Noreturn void second_process(const struct bench *b)
 }
 
 /* When the second process fails, what the first one measured still holds. */
-static void run_second_process(const struct bench *b)
+static bool run_second_process(const struct bench *b)
 {
 	int status;
 	pid_t pid;
@@ -86,17 +87,48 @@ static void run_second_process(const struct bench *b)
 	if (WIFSIGNALED(status))
 		fprintf(stderr, "second process: %s\n",
 			strsignal(WTERMSIG(status)));
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* A touch that takes a few milliseconds is measured more than once. */
+static void run_second_processes(const struct bench *b)
+{
+	const uint64_t enough_ns = 50000000, start = now_ns();
+
+	while (run_second_process(b) && now_ns() - start < enough_ns)
+		;
+}
+
+static fsblkcnt_t free_blocks(void)
+{
+	struct statvfs st;
+
+	if (statvfs(".", &st) < 0)
+		die("statvfs");
+	return st.f_bfree;
+}
+
+/* A daemon gives the memory back a moment after the unlink: only then can the
+ * next file have it. Not all know what is free, so that there is an end. */
+static void use_memory_before(const struct bench *b)
+{
+	const fsblkcnt_t before = free_blocks();
+	int fd = make_large_file(b, name);
+
+	discard(b, fd, touch(b, fd, NULL));
+	for (int ms = 0; ms < 200 && free_blocks() < before; ms++)
+		usleep(1000);
 }
 
 void mmap_group(const struct bench *b)
 {
 	volatile char *map;
-	int fd = make_large_file(b, name);
+	int fd;
 
-	discard(b, fd, touch(b, fd, NULL));
+	use_memory_before(b);
 	fd = make_large_file(b, name);
 	map = touch(b, fd, "first-touch");
 	read_randomly(b, map);
-	run_second_process(b);
+	run_second_processes(b);
 	discard(b, fd, map);
 }

@@ -11,17 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILES = 1000, MANY_FILES = 10000 };
-
 void open_group(const struct bench *b)
 {
 	const uint64_t count = 10000 / b->divide;
 	uint64_t start;
 
-	need_files(b, "files", FILES, BENCH_PAGE);
 	start = now_ns();
 	for (uint64_t i = 0; i < count; i++) {
-		int fd = open("files/0", O_RDWR | O_CLOEXEC);
+		int fd = open(BENCH_FILES "/0", O_RDWR | O_CLOEXEC);
 
 		if (fd < 0)
 			die("open");
@@ -38,12 +35,12 @@ static void stat_each_once(void)
 
 	drop_name_caches();
 	start = now_ns();
-	for (unsigned int i = 0; i < FILES; i++) {
-		snprintf(path, sizeof(path), "files/%u", i);
+	for (unsigned int i = 0; i < BENCH_FILES_COUNT; i++) {
+		snprintf(path, sizeof(path), BENCH_FILES "/%u", i);
 		if (stat(path, &st) < 0)
 			die("stat");
 	}
-	print_ns("stat-uncached", start, FILES);
+	print_ns("stat-uncached", start, BENCH_FILES_COUNT);
 }
 
 void stat_group(const struct bench *b)
@@ -52,11 +49,10 @@ void stat_group(const struct bench *b)
 	struct stat st;
 	uint64_t start;
 
-	need_files(b, "files", FILES, BENCH_PAGE);
 	stat_each_once();
 	start = now_ns();
 	for (uint64_t i = 0; i < count; i++)
-		if (stat("files/0", &st) < 0)
+		if (stat(BENCH_FILES "/0", &st) < 0)
 			die("stat");
 	print_ns("stat-cached", start, count);
 }
@@ -68,13 +64,11 @@ void create_group(const struct bench *b)
 	char path[64];
 	uint64_t start;
 
-	if (access("created", F_OK) < 0)
-		make_directory(b, "created");
 	start = now_ns();
 	for (unsigned int i = 0; i < count; i++) {
 		int fd;
 
-		snprintf(path, sizeof(path), "created/%u", i);
+		snprintf(path, sizeof(path), BENCH_CREATED "/%u", i);
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (fd < 0)
 			die("create");
@@ -89,7 +83,7 @@ static void list(const char *key)
 {
 	uint64_t start = now_ns();
 	unsigned int entries = 0;
-	DIR *dir = opendir("many");
+	DIR *dir = opendir(BENCH_MANY);
 
 	if (!dir)
 		die("opendir");
@@ -100,7 +94,7 @@ static void list(const char *key)
 		die("readdir");
 	closedir(dir);
 	print_ns(key, start, 1);
-	if (entries != MANY_FILES && entries != MANY_FILES + 2) {
+	if (entries != BENCH_MANY_COUNT && entries != BENCH_MANY_COUNT + 2) {
 		errno = EIO; /* "." and ".." are optional, no name is */
 		die("readdir misses names");
 	}
@@ -108,7 +102,7 @@ static void list(const char *key)
 
 void readdir_group(const struct bench *b)
 {
-	need_files(b, "many", MANY_FILES, 0);
+	(void)b;
 	drop_name_caches();
 	list("readdir-uncached");
 	list("readdir-cached");

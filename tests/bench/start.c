@@ -118,7 +118,7 @@ static void use_files(const struct bench *b)
 {
 	char path[64];
 
-	need_files(b, "used", FILES, BENCH_PAGE);
+	make_files(b, "used", FILES, BENCH_PAGE);
 	for (unsigned int i = 0; i < FILES; i++) {
 		snprintf(path, sizeof(path), "used/%u", i);
 		if (open(path, O_RDWR | O_CLOEXEC) < 0)

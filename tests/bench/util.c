@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,57 +52,4 @@ void drop_name_caches(void)
 		if (write(fd, "2", 1) < 0)
 			die("write drop_caches");
 	close(fd);
-}
-
-static void specify(const struct bench *b, const char *path, size_t capacity)
-{
-	char value[256];
-	int n = snprintf(value, sizeof(value), "%s,capacity=%zu", b->spec,
-			 capacity);
-
-	if (setxattr(path, "user.iobuf", value, (size_t)n, 0) < 0)
-		die("setxattr user.iobuf");
-}
-
-int make_large_file(const struct bench *b, const char *name)
-{
-	int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		die("create");
-	if (b->spec)
-		specify(b, name, b->size_bytes);
-	else if (ftruncate(fd, (off_t)b->size_bytes) < 0)
-		die("ftruncate");
-	return fd;
-}
-
-void make_directory(const struct bench *b, const char *dir)
-{
-	if (mkdir(dir, 0700) < 0)
-		die("mkdir");
-	if (b->spec)
-		specify(b, dir, BENCH_PAGE);
-}
-
-void need_files(const struct bench *b, const char *dir, unsigned int count,
-		size_t bytes)
-{
-	static const char zeros[BENCH_PAGE];
-	char path[64];
-
-	if (access(dir, F_OK) == 0)
-		return;
-	make_directory(b, dir);
-	for (unsigned int i = 0; i < count; i++) {
-		int fd;
-
-		snprintf(path, sizeof(path), "%s/%u", dir, i);
-		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd < 0)
-			die("create");
-		if (bytes && write(fd, zeros, bytes) != (ssize_t)bytes)
-			die("write");
-		close(fd);
-	}
 }

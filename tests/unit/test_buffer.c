@@ -813,6 +813,42 @@ static void huge_memory_starts_on_a_huge_page(void **state)
 	iobuf_release(b);
 }
 
+/* Leave bytes behind in memory that the kernel will hand out next. */
+static void soil_free_memory(void)
+{
+	const size_t size = 256 * MIB;
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHILD_CHECK(p != MAP_FAILED);
+	madvise(p, size, MADV_HUGEPAGE);
+	memset(p, 0xAA, size);
+	munmap(p, size);
+}
+
+static void create_in_soiled_memory(void)
+{
+	struct iobuf_spec spec = resolved("wired,capacity=128M");
+	struct iobuf *b = NULL;
+	const unsigned char *bytes;
+
+	enter_small_tmpfs("256M,huge=within_size");
+	soil_free_memory();
+	CHILD_CHECK(iobuf_create_in_file(&spec, new_shm_file(), &b, NULL) == 0);
+	bytes = iobuf_get_bytes_no_copy(b, 0, spec.capacity);
+	CHILD_CHECK(bytes && bytes[0] == 0);
+	CHILD_CHECK(!memcmp(bytes, bytes + 1, spec.capacity - 1));
+	iobuf_release(b);
+}
+
+/* fallocate(2) leaves huge pages uncleared until they are faulted in, and not
+ * every way to map them does that. */
+static void a_wired_buffer_never_shows_old_memory(void **state)
+{
+	(void)state;
+	run_in_child(create_in_soiled_memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -869,6 +905,7 @@ int main(void)
 		cmocka_unit_test(preparing_past_the_lock_limit_is_enomem),
 		cmocka_unit_test(no_descriptor_left_is_emfile),
 		cmocka_unit_test(huge_memory_starts_on_a_huge_page),
+		cmocka_unit_test(a_wired_buffer_never_shows_old_memory),
 	};
 
 	return RUN_TESTS("buffer", tests);

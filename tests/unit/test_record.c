@@ -31,14 +31,13 @@ static struct bfs_record example(void)
 		.spec = {
 			.options = IOBUF_DIRECTION_IN | IOBUF_SHARED |
 				   IOBUF_CACHE_WRITECOMBINE,
-			.task = 77,
 			.capacity = UINT64_C(5) << 40,
 			.alignment = 4096,
 			.physical_mask = 0xfffffffff000,
 		},
 		.inherited = {
 			.options = IOBUF_PAGEABLE | IOBUF_DIRECTION_OUT,
-			.task = -1,
+			.task = 77,
 			.alignment = 64,
 		},
 	};
@@ -251,6 +250,24 @@ static void a_record_of_any_other_size_is_eio(void **state)
 	close(fd);
 }
 
+static void a_record_that_makes_no_sense_is_eio(void **state)
+{
+	struct bfs_record odd[] = { example(), example(), example() };
+
+	(void)state;
+	NEEDS_USER_XATTRS();
+	odd[0].spec.alignment = 0;
+	odd[1].spec.options |= IOBUF_PAGEABLE; /* with a mask */
+	odd[2].spec.options |= 1u << 31;
+	for (size_t i = 0; i < COUNT_OF(odd); i++) {
+		int fd = new_shm_file();
+
+		assert_int_equal(bfs_record_store(fd, &odd[i]), 0);
+		assert_eio(fd);
+		close(fd);
+	}
+}
+
 static void a_record_with_another_magic_is_eio(void **state)
 {
 	const struct bfs_record stored = example();
@@ -359,6 +376,7 @@ int main(void)
 		cmocka_unit_test(a_path_is_loaded_without_following_a_symlink),
 		cmocka_unit_test(directories_carry_records),
 		cmocka_unit_test(a_record_of_any_other_size_is_eio),
+		cmocka_unit_test(a_record_that_makes_no_sense_is_eio),
 		cmocka_unit_test(a_record_with_another_magic_is_eio),
 		cmocka_unit_test(a_length_past_the_capacity_is_eio),
 		cmocka_unit_test(a_tag_without_an_end_is_ended),
