@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,30 @@ static bool thread_is_idle(void)
 	return stay;
 }
 
+/*
+ * Look for the next request for a moment before sleeping: a client that works
+ * through many files sends it within microseconds, and waking a thread takes
+ * longer than most requests. One thread at a time, and never for long.
+ */
+static void look_for_request(void)
+{
+	enum { LOOK_NS = 20 * 1000 };
+	static atomic_flag looking = ATOMIC_FLAG_INIT;
+	struct pollfd fd = { .fd = fs.fuse_fd, .events = POLLIN };
+	struct timespec start, now;
+
+	if (atomic_flag_test_and_set(&looking))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		if (poll(&fd, 1, 0))
+			break;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec == start.tv_sec &&
+		 now.tv_nsec - start.tv_nsec < LOOK_NS);
+	atomic_flag_clear(&looking);
+}
+
 /* The worker ends as one, and leaves the mount to its holder. */
 static void *serve(void *argument)
 {
@@ -179,6 +204,7 @@ static void *serve(void *argument)
 	int n;
 
 	while (stay) {
+		look_for_request();
 		n = fuse_session_receive_buf(fs.session, &buf);
 		if (n == -EINTR || n == -EAGAIN)
 			continue;
