@@ -3,7 +3,7 @@
  * buffer.c - the life of a descriptor: created, sized, wired, released. Its
  * states and invariants stand beside struct iobuf in internal.h.
  */
-#include "internal.h"
+#include "physical.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -57,13 +57,76 @@ static int stat_empty(int fd, struct stat *ret_st)
 	return ret_st->st_size || ret_st->st_blocks ? -EBUSY : 0;
 }
 
-/* Reserve the capacity and, unless pageable, wire it. */
-static int obtain(struct iobuf *b)
+static struct iobuf_physical physical_of(const struct iobuf_spec *spec)
 {
-	const uint64_t extent = iobuf_extent(b);
-	int r = iobuf_memory_reserve(b->fd, 0, extent);
+	return (struct iobuf_physical){
+		.contiguous = spec->options & IOBUF_CONTIGUOUS,
+		.alignment = spec->alignment,
+		.mask = spec->physical_mask,
+	};
+}
 
-	if (r < 0)
+/* Between the build and the pin, compaction may have moved a page: look once
+ * more. -EAGAIN when it did. */
+static int verify_in_place(const struct iobuf *b,
+			   const struct iobuf_physical *want,
+			   uint64_t *ret_longest)
+{
+	int pagemap = iobuf_frames_open();
+	int r;
+
+	if (pagemap < 0)
+		return pagemap;
+	r = iobuf_frames_verify(pagemap, &b->mapping, want, ret_longest);
+	close(pagemap);
+	return r == -ENOMEM ? -EAGAIN : r;
+}
+
+/* Take a mapping and its locks and pins away. */
+static void unmap(struct iobuf *b)
+{
+	iobuf_unpin(b->pin);
+	b->pin = 0;
+	iobuf_memory_unmap(&b->mapping); /* unlocks as well */
+	b->wirings = 0;
+}
+
+static int obtain_physical_once(struct iobuf *b,
+				const struct iobuf_physical *want,
+				uint64_t *ret_longest)
+{
+	int r = iobuf_physical_build(b->fd, iobuf_extent(b), want, ret_longest);
+
+	if (r < 0 || (r = iobuf_prepare(b)) < 0)
+		return r;
+	r = verify_in_place(b, want, ret_longest);
+	if (r < 0) {
+		unmap(b);
+		if (ftruncate(b->fd, 0) < 0)
+			return -errno;
+	}
+	return r;
+}
+
+static int obtain_physical(struct iobuf *b, uint64_t *ret_longest)
+{
+	enum { TRIES = 3 };
+	const struct iobuf_physical want = physical_of(&b->spec);
+	int r = -EAGAIN;
+
+	for (int i = 0; i < TRIES && r == -EAGAIN; i++)
+		r = obtain_physical_once(b, &want, ret_longest);
+	return r == -EAGAIN ? -ENOMEM : r;
+}
+
+/* Reserve the capacity and, unless pageable, wire it. */
+static int obtain(struct iobuf *b, uint64_t *ret_longest)
+{
+	int r;
+
+	if (iobuf_is_physical(&b->spec))
+		return obtain_physical(b, ret_longest);
+	if ((r = iobuf_memory_reserve(b->fd, 0, iobuf_extent(b))) < 0)
 		return r;
 	return iobuf_is_wired(&b->spec) ? iobuf_prepare(b) : 0;
 }
@@ -76,29 +139,44 @@ static int check_creatable(const struct iobuf_spec *spec,
 	return iobuf_spec_supported(spec, reason);
 }
 
-int iobuf_create_in_file(const struct iobuf_spec *spec, int fd,
-			 struct iobuf **ret_buffer,
-			 struct iobuf_reason *ret_reason)
+static int create_over(const struct iobuf_spec *spec,
+		       const struct iobuf_extras *extras, int fd,
+		       struct iobuf **ret_buffer,
+		       struct iobuf_reason *ret_reason)
 {
 	struct iobuf *b = NULL;
 	struct stat before;
+	uint64_t longest = 0;
 	int r;
 
 	if ((r = check_creatable(spec, ret_reason)) < 0 ||
 	    (r = stat_empty(fd, &before)) < 0 ||
 	    (r = new_buffer(spec, fd, spec->capacity, &b)) < 0)
 		return r;
-	if ((r = obtain(b)) < 0) {
+	b->extras = *extras;
+	if ((r = obtain(b, &longest)) < 0) {
 		iobuf_release(b);
 		iobuf_memory_restore(fd, &before);
+		if (ret_reason)
+			ret_reason->longest_run = longest;
 		return iobuf_refuse(ret_reason, -r,
 				    "%llu bytes of %s memory cannot be had",
 				    (unsigned long long)spec->capacity,
-				    iobuf_is_wired(spec) ? "wired" : "pageable");
+				    iobuf_is_physical(spec) ? "contiguous or masked"
+				    : iobuf_is_wired(spec)  ? "wired"
+							    : "pageable");
 	}
 	iobuf_check(b);
 	*ret_buffer = b;
 	return 0;
+}
+
+int iobuf_create_in_file(const struct iobuf_spec *spec, int fd,
+			 struct iobuf **ret_buffer,
+			 struct iobuf_reason *ret_reason)
+{
+	return create_over(spec, &(struct iobuf_extras){ 0 }, fd, ret_buffer,
+			   ret_reason);
 }
 
 /* A memfd has no limit of its own: asking it for more than there is would make
@@ -115,8 +193,19 @@ static int check_memory(uint64_t capacity, struct iobuf_reason *reason)
 	return 0;
 }
 
-int iobuf_create(const struct iobuf_spec *spec, struct iobuf **ret_buffer,
-		 struct iobuf_reason *ret_reason)
+/* Physical runs are built of huge pages, which a memfd may not get. */
+static int new_file(const struct iobuf_spec *spec)
+{
+	int fd = iobuf_is_physical(spec) ? iobuf_physical_file()
+					 : memfd_create("iobuf", MFD_CLOEXEC);
+
+	return fd == -1 ? -errno : fd;
+}
+
+int iobuf_create_with(const struct iobuf_spec *spec,
+		      const struct iobuf_extras *extras,
+		      struct iobuf **ret_buffer,
+		      struct iobuf_reason *ret_reason)
 {
 	struct iobuf_spec resolved;
 	struct iobuf *b;
@@ -128,15 +217,22 @@ int iobuf_create(const struct iobuf_spec *spec, struct iobuf **ret_buffer,
 	if ((r = check_creatable(&resolved, ret_reason)) < 0 ||
 	    (r = check_memory(resolved.capacity, ret_reason)) < 0)
 		return r;
-	if ((fd = memfd_create("iobuf", MFD_CLOEXEC)) < 0)
-		return -errno;
-	if ((r = iobuf_create_in_file(&resolved, fd, &b, ret_reason)) < 0) {
+	if ((fd = new_file(&resolved)) < 0)
+		return fd;
+	if ((r = create_over(&resolved, extras, fd, &b, ret_reason)) < 0) {
 		close(fd);
 		return r;
 	}
 	b->owns_fd = true;
 	*ret_buffer = b;
 	return 0;
+}
+
+int iobuf_create(const struct iobuf_spec *spec, struct iobuf **ret_buffer,
+		 struct iobuf_reason *ret_reason)
+{
+	return iobuf_create_with(spec, &(struct iobuf_extras){ 0 }, ret_buffer,
+				 ret_reason);
 }
 
 struct iobuf *iobuf_retain(struct iobuf *buffer)
@@ -149,7 +245,7 @@ void iobuf_release(struct iobuf *buffer)
 {
 	if (!buffer || atomic_fetch_sub(&buffer->references, 1) > 1)
 		return;
-	iobuf_memory_unmap(&buffer->mapping); /* unlocks as well */
+	unmap(buffer);
 	if (buffer->owns_fd)
 		close(buffer->fd);
 	pthread_mutex_destroy(&buffer->lock);
@@ -219,8 +315,12 @@ int iobuf_map_locked(struct iobuf *buffer)
 		return 0;
 	if (buffer->fd < 0)
 		return -EBADF;
-	return iobuf_memory_map(buffer->fd, iobuf_extent(buffer),
-				&buffer->mapping);
+	return buffer->extras.guarded
+		       ? iobuf_memory_map_guarded(buffer->fd,
+						  iobuf_extent(buffer),
+						  &buffer->mapping)
+		       : iobuf_memory_map(buffer->fd, iobuf_extent(buffer),
+					  &buffer->mapping);
 }
 
 void *iobuf_get_bytes_no_copy(struct iobuf *buffer, uint64_t start,
@@ -243,16 +343,26 @@ static int wire_locked(struct iobuf *b)
 		return 0;
 	if ((r = iobuf_map_locked(b)) < 0)
 		return r;
-	return iobuf_memory_wire(&b->mapping);
+	if (!iobuf_is_physical(&b->spec))
+		return iobuf_memory_wire(&b->mapping, true);
+	if ((r = iobuf_memory_wire(&b->mapping, false)) < 0)
+		return r;
+	/* Where io_uring is switched off there is no pin; the report tells. */
+	if (iobuf_pin(&b->mapping, &b->pin) < 0)
+		b->pin = 0;
+	return 0;
 }
 
 int iobuf_prepare(struct iobuf *buffer)
 {
 	IOBUF_LOCKED(buffer);
+	const bool mapped = buffer->mapping.base;
 	int r = buffer->wirings ? 0 : wire_locked(buffer);
 
 	if (r == 0)
 		buffer->wirings++;
+	else if (!mapped)
+		iobuf_memory_unmap(&buffer->mapping);
 	return r;
 }
 
@@ -285,7 +395,7 @@ static int fit_mapping(struct iobuf *b)
 		return 0;
 	if ((r = iobuf_memory_remap(&b->mapping, extent)) < 0)
 		return r;
-	return b->wirings ? iobuf_memory_wire(&b->mapping) : 0;
+	return b->wirings ? iobuf_memory_wire(&b->mapping, true) : 0;
 }
 
 int iobuf_resize_locked(struct iobuf *buffer, uint64_t length)

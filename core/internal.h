@@ -35,7 +35,11 @@ int iobuf_refuse(struct iobuf_reason *ret_reason, int error, const char *format,
 /* A mapping of a file; `base` NULL when there is none. */
 struct iobuf_mapping {
 	unsigned char *base;
-	size_t size; /* whole pages */
+	size_t size;  /* whole pages */
+	bool writable;
+	size_t guard; /* bytes without access before and after, outside `size`:
+			 one page each or none. Unmapping frees them too, so
+			 that no neighbour can slip in while it is mapped. */
 };
 
 /*
@@ -48,12 +52,68 @@ int iobuf_memory_reserve(int fd, uint64_t from, uint64_t size);
 /* Put a file's size and times back to what they were. */
 void iobuf_memory_restore(int fd, const struct stat *before);
 int iobuf_memory_map(int fd, uint64_t size, struct iobuf_mapping *ret_mapping);
+/* A window of a file. */
+int iobuf_memory_map_at(int fd, uint64_t offset, uint64_t size,
+			struct iobuf_mapping *ret_mapping);
+/* All of it, with a guard page on each side. Not to be remapped. */
+int iobuf_memory_map_guarded(int fd, uint64_t size,
+			     struct iobuf_mapping *ret_mapping);
 /* Map more of the same file; -ENOMEM leaves the mapping as it was. */
 int iobuf_memory_remap(struct iobuf_mapping *mapping, uint64_t size);
 void iobuf_memory_unmap(struct iobuf_mapping *mapping);
-/* Fault in and lock. -ENOMEM when the lock limit or memory is exhausted. */
-int iobuf_memory_wire(const struct iobuf_mapping *mapping);
+/* Fault in and lock. may_move: pages may be replaced by huge ones. -ENOMEM when
+ * the lock limit or memory is exhausted. */
+int iobuf_memory_wire(const struct iobuf_mapping *mapping, bool may_move);
 void iobuf_memory_unwire(const struct iobuf_mapping *mapping);
+/* Which pages from `base` on are in memory: bit 0 of a byte for each. */
+int iobuf_memory_residency(const void *base, size_t size,
+			   unsigned char *ret_pages);
+/* The same file, with a position of its own; -1 when that cannot be had. */
+int iobuf_memory_reopen(int fd);
+/* The first stretch of [from, end) that holds data: [*ret_from, *ret_to), empty
+ * at `end` when none does; all of it when fd is -1. Moves the position. */
+int iobuf_memory_next_data(int fd, uint64_t from, uint64_t end,
+			   uint64_t *ret_from, uint64_t *ret_to);
+
+/*
+ * cache.c: cache lines, by what a CPU has for them. Rows go from the best to
+ * the last, which every CPU has; NULL past it.
+ */
+struct iobuf_cache {
+	const char *name;
+	bool (*available)(void);
+	bool keeps;  /* `store` leaves lines in the cache */
+	bool evicts; /* `flush` leaves none there */
+	/* memcpy(3) past the caches, and a fence. */
+	void (*stream)(void *to, const void *from, size_t n);
+	/* Write the lines that [p, p + n) touches back to memory. */
+	void (*store)(const void *p, size_t n);
+	/* The same, and evict them. */
+	void (*flush)(const void *p, size_t n);
+};
+
+const struct iobuf_cache *iobuf_cache_row(size_t index);
+/* The first that this CPU has. */
+const struct iobuf_cache *iobuf_cache_chosen(void);
+/* Copy into or out of a buffer of a cache mode, one of IOBUF_CACHE_*. */
+void iobuf_cache_copy_in(const struct iobuf_cache *by, uint32_t mode, void *to,
+			 const void *from, size_t n);
+void iobuf_cache_copy_out(const struct iobuf_cache *by, uint32_t mode, void *to,
+			  const void *from, size_t n);
+
+/*
+ * fault.c: call body(context), which may touch [at, at + size). 0; -EFAULT when
+ * it met a page that was gone, with what it had done until then done. That
+ * takes a program whose handler calls iobuf_handle_sigbus().
+ */
+int iobuf_catch_fault(const void *at, size_t size, void (*body)(void *),
+		      void *context);
+
+/* What constructors give a descriptor besides its specification. */
+struct iobuf_extras {
+	uint32_t kernel_tag, user_tag;
+	bool guarded; /* guard pages around the mapping; fixed buffers only */
+};
 
 /*
  * The descriptor.
@@ -67,6 +127,7 @@ void iobuf_memory_unwire(const struct iobuf_mapping *mapping);
 struct iobuf {
 	atomic_uint references;
 	struct iobuf_spec spec;      /* constant after creation */
+	struct iobuf_extras extras;  /* constant after creation */
 	_Atomic uint64_t length;     /* read by anyone, moved under `lock` */
 	_Atomic uint32_t direction;  /* one of IOBUF_DIRECTION_* */
 	pthread_mutex_t lock;        /* protects what follows */
@@ -74,7 +135,14 @@ struct iobuf {
 	bool owns_fd;
 	struct iobuf_mapping mapping;
 	unsigned int wirings;
+	int pin; /* keeps the memory from moving; 0: none */
 };
+
+/* One physical run, or frames under a mask: such memory is never moved. */
+static inline bool iobuf_is_physical(const struct iobuf_spec *spec)
+{
+	return (spec->options & IOBUF_CONTIGUOUS) || spec->physical_mask;
+}
 
 static inline bool iobuf_is_fixed(const struct iobuf *buffer)
 {
@@ -95,8 +163,26 @@ static inline uint64_t iobuf_extent(const struct iobuf *buffer)
 	return iobuf_round_up(n, iobuf_page_bytes());
 }
 
+/* buffer.c: iobuf_create() with extras: every constructor ends here. */
+int iobuf_create_with(const struct iobuf_spec *spec,
+		      const struct iobuf_extras *extras,
+		      struct iobuf **ret_buffer,
+		      struct iobuf_reason *ret_reason);
 /* buffer.c: map the whole extent if it is not mapped yet; `lock` held. */
 int iobuf_map_locked(struct iobuf *buffer);
+/* view.c: bytes of a buffer in memory, while `lock` is held. -EBADF without a
+ * file or a mapping; errors of mmap(2). A zeroed view may be closed. */
+struct iobuf_view {
+	unsigned char *at;
+	bool writable;
+	struct iobuf_mapping own;
+};
+int iobuf_view_open(struct iobuf *buffer, uint64_t offset, uint64_t size,
+		    struct iobuf_view *ret_view);
+void iobuf_view_close(struct iobuf_view *view);
+/* operation.c: iobuf_perform_operation() of a valid range; `lock` held. */
+int iobuf_operate_locked(struct iobuf *buffer, enum iobuf_operation operation,
+			 uint64_t offset, uint64_t size);
 /* buffer.c: iobuf_resize() for who holds `lock`. */
 int iobuf_resize_locked(struct iobuf *buffer, uint64_t length);
 

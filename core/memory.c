@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -53,48 +54,73 @@ static int protection_of(int fd)
 }
 
 /* An address range that starts on a huge page, so that huge pages of the file
- * are mapped as such; the kernel aligns only where the file asks for it. */
-static void *aligned_range(size_t size)
+ * are mapped as such; the kernel aligns only where the file asks for it. It has
+ * `guard` bytes more on each side. */
+static void *aligned_range(size_t size, size_t guard)
 {
 	size_t slack = size >= IOBUF_HUGE_BYTES ? IOBUF_HUGE_BYTES : 0;
-	unsigned char *p = mmap(NULL, size + slack, PROT_NONE,
+	unsigned char *p = mmap(NULL, size + slack + 2 * guard, PROT_NONE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 				0);
 	size_t before, after;
 
-	if (p == MAP_FAILED || !slack)
+	if (p == MAP_FAILED)
 		return p;
-	before = (size_t)(iobuf_round_up((uintptr_t)p, IOBUF_HUGE_BYTES) -
-			  (uintptr_t)p);
+	if (!slack)
+		return p + guard;
+	before = (size_t)(iobuf_round_up((uintptr_t)p + guard,
+					 IOBUF_HUGE_BYTES) -
+			  guard - (uintptr_t)p);
 	after = slack - before;
 	if (before)
 		munmap(p, before);
 	if (after)
-		munmap(p + before + size, after);
-	return p + before;
+		munmap(p + before + size + 2 * guard, after);
+	return p + before + guard;
 }
 
-int iobuf_memory_map(int fd, uint64_t size, struct iobuf_mapping *ret_mapping)
+static int map_between(int fd, uint64_t offset, uint64_t size, size_t guard,
+		       struct iobuf_mapping *ret_mapping)
 {
+	struct iobuf_mapping m = { .size = size, .guard = guard };
 	int protection = protection_of(fd);
 	void *range;
 
 	if (protection < 0)
 		return protection;
-	if (size == 0 || size > SIZE_MAX - IOBUF_HUGE_BYTES)
+	if (size == 0 || size > SIZE_MAX - IOBUF_HUGE_BYTES - 2 * guard)
 		return -ENOMEM;
-	range = aligned_range(size);
+	range = aligned_range(size, guard);
 	if (range == MAP_FAILED)
 		return -ENOMEM;
-	if (mmap(range, size, protection, MAP_SHARED | MAP_FIXED, fd, 0) ==
-	    MAP_FAILED) {
+	m.base = range;
+	m.writable = protection & PROT_WRITE;
+	if (mmap(range, size, protection, MAP_SHARED | MAP_FIXED, fd,
+		 (off_t)offset) == MAP_FAILED) {
 		int error = errno;
 
-		munmap(range, size);
+		iobuf_memory_unmap(&m);
 		return -error;
 	}
-	*ret_mapping = (struct iobuf_mapping){ range, size };
+	*ret_mapping = m;
 	return 0;
+}
+
+int iobuf_memory_map(int fd, uint64_t size, struct iobuf_mapping *ret_mapping)
+{
+	return map_between(fd, 0, size, 0, ret_mapping);
+}
+
+int iobuf_memory_map_at(int fd, uint64_t offset, uint64_t size,
+			struct iobuf_mapping *ret_mapping)
+{
+	return map_between(fd, offset, size, 0, ret_mapping);
+}
+
+int iobuf_memory_map_guarded(int fd, uint64_t size,
+			     struct iobuf_mapping *ret_mapping)
+{
+	return map_between(fd, 0, size, iobuf_page_bytes(), ret_mapping);
 }
 
 int iobuf_memory_remap(struct iobuf_mapping *mapping, uint64_t size)
@@ -102,7 +128,7 @@ int iobuf_memory_remap(struct iobuf_mapping *mapping, uint64_t size)
 	void *range, *p = mremap(mapping->base, mapping->size, size, 0);
 
 	if (p == MAP_FAILED) { /* something is in the way */
-		range = aligned_range(size);
+		range = aligned_range(size, 0);
 		if (range == MAP_FAILED)
 			return -ENOMEM;
 		p = mremap(mapping->base, mapping->size, size,
@@ -112,14 +138,16 @@ int iobuf_memory_remap(struct iobuf_mapping *mapping, uint64_t size)
 			return -ENOMEM;
 		}
 	}
-	*mapping = (struct iobuf_mapping){ p, size };
+	mapping->base = p;
+	mapping->size = size;
 	return 0;
 }
 
 void iobuf_memory_unmap(struct iobuf_mapping *mapping)
 {
 	if (mapping->base)
-		munmap(mapping->base, mapping->size);
+		munmap(mapping->base - mapping->guard,
+		       mapping->size + 2 * mapping->guard);
 	*mapping = (struct iobuf_mapping){ 0 };
 }
 
@@ -142,7 +170,7 @@ void iobuf_memory_unwire(const struct iobuf_mapping *mapping)
 	syscall(SYS_munlock, mapping->base, mapping->size);
 }
 
-int iobuf_memory_wire(const struct iobuf_mapping *mapping)
+int iobuf_memory_wire(const struct iobuf_mapping *mapping, bool may_move)
 {
 	/* On the whole mapping: mremap(2) wants it in one piece. */
 	madvise(mapping->base, mapping->size, MADV_HUGEPAGE);
@@ -154,6 +182,42 @@ int iobuf_memory_wire(const struct iobuf_mapping *mapping)
 		iobuf_memory_unwire(mapping);
 		return -ENOMEM;
 	}
-	ask_for_huge_pages(mapping);
+	if (may_move)
+		ask_for_huge_pages(mapping);
+	return 0;
+}
+
+int iobuf_memory_residency(const void *base, size_t size,
+			   unsigned char *ret_pages)
+{
+	return mincore((void *)(uintptr_t)base, size, ret_pages) < 0 ? -errno
+								     : 0;
+}
+
+int iobuf_memory_reopen(int fd)
+{
+	char path[32];
+
+	if (fd < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int iobuf_memory_next_data(int fd, uint64_t from, uint64_t end,
+			   uint64_t *ret_from, uint64_t *ret_to)
+{
+	off_t data = (off_t)from, hole = (off_t)end;
+
+	if (fd >= 0 && (data = lseek(fd, (off_t)from, SEEK_DATA)) < 0) {
+		if (errno != ENXIO)
+			return -errno;
+		data = (off_t)end;
+	}
+	if (fd >= 0 && (uint64_t)data < end &&
+	    (hole = lseek(fd, data, SEEK_HOLE)) < 0)
+		return -errno;
+	*ret_from = (uint64_t)data < end ? (uint64_t)data : end;
+	*ret_to = (uint64_t)hole < end ? (uint64_t)hole : end;
 	return 0;
 }

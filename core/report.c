@@ -3,13 +3,16 @@
  * report.c - what was obtained, as the kernel tells it: mincore(2) for
  * residency, /proc/self/pagemap for frame numbers and huge pages
  * (Documentation/admin-guide/mm/pagemap.rst).
+ *
+ * A mapped buffer is looked at through its mapping. Of another one, only what
+ * its file holds is mapped, a window at a time: a sparse file of terabytes
+ * costs no more than its bytes do.
  */
-#include "internal.h"
+#include "physical.h"
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14 */
@@ -31,10 +34,19 @@ struct pm_scan_arg {
 #define PAGE_IS_HUGE (1 << 6)
 #endif
 
-#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
-#define PAGEMAP_FRAME_MASK ((UINT64_C(1) << 55) - 1)
+/* Pages that are looked at together: mincore and pagemap fill arrays. */
+enum { CHUNK_PAGES = 512 };
 
-enum { CHUNK_PAGES = 4096 };
+/* How much of a file is mapped at once; whole huge pages. */
+#define WINDOW_BYTES (UINT64_C(64) << 20)
+
+struct survey {
+	struct iobuf_report *report;
+	int pagemap;       /* -1: frame numbers are hidden from us */
+	int scan;          /* pagemap for PAGEMAP_SCAN, which needs no right */
+	uint64_t previous; /* frame of the page before; 0: none */
+	uint64_t run;      /* pages of the run that it ends */
+};
 
 static void close_cleanup(int *fd)
 {
@@ -47,43 +59,52 @@ static void unmap_cleanup(struct iobuf_mapping *mapping)
 	iobuf_memory_unmap(mapping);
 }
 
-/*
- * Count resident pages, and map each run of them, so that pagemap can tell
- * their frames. Only what is in memory already is touched.
- */
-static int count_resident(const struct iobuf_mapping *m, uint64_t *ret_resident)
+/* Follow the frames of a chunk that is mapped. */
+static int measure_run(struct survey *s, const unsigned char *at, size_t pages)
 {
-	const uint64_t page = iobuf_page_bytes();
-	unsigned char in_core[CHUNK_PAGES];
-	uint64_t pages = 0;
+	uint64_t frames[CHUNK_PAGES];
+	int r = iobuf_frames_read(s->pagemap, at, pages, frames);
 
-	for (size_t at = 0; at < m->size; at += CHUNK_PAGES * page) {
-		size_t n = m->size - at < CHUNK_PAGES * page
-				   ? (m->size - at) / page
-				   : CHUNK_PAGES;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < pages; i++) {
+		bool follows = frames[i] && frames[i] == s->previous + 1;
 
-		if (mincore(m->base + at, n * page, in_core) < 0)
-			return -errno;
-		for (size_t i = 0, run; i < n; i += run ? run : 1) {
-			for (run = 0; i + run < n && (in_core[i + run] & 1);)
-				run++;
-			if (run)
-				madvise(m->base + at + i * page, run * page,
-					MADV_POPULATE_READ);
-			pages += run;
-		}
+		s->run = !frames[i] ? 0 : follows ? s->run + 1 : 1;
+		s->previous = frames[i];
+		if (s->run * iobuf_page_bytes() > s->report->longest_run)
+			s->report->longest_run = s->run * iobuf_page_bytes();
 	}
-	*ret_resident = pages * page;
 	return 0;
 }
 
-static uint64_t count_huge(int pagemap, const struct iobuf_mapping *m)
+/*
+ * Count the resident pages of a chunk, and map each run of them so that pagemap
+ * can tell their frames. Only what is in memory already is touched.
+ */
+static int survey_chunk(struct survey *s, unsigned char *at, size_t pages)
+{
+	const uint64_t page = iobuf_page_bytes();
+	unsigned char in_core[CHUNK_PAGES];
+
+	if (mincore(at, pages * page, in_core) < 0)
+		return -errno;
+	for (size_t i = 0, run; i < pages; i += run ? run : 1) {
+		for (run = 0; i + run < pages && (in_core[i + run] & 1);)
+			run++;
+		if (run)
+			madvise(at + i * page, run * page, MADV_POPULATE_READ);
+		s->report->resident += run * page;
+	}
+	return s->pagemap < 0 ? 0 : measure_run(s, at, pages);
+}
+
+static void count_huge(struct survey *s, const unsigned char *from, size_t size)
 {
 	struct page_region regions[64];
-	const uint64_t end = (uintptr_t)m->base + m->size;
-	uint64_t at = (uintptr_t)m->base, huge = 0;
+	const uint64_t end = (uintptr_t)from + size;
 
-	while (at < end) {
+	for (uint64_t at = (uintptr_t)from, next; at < end; at = next) {
 		struct pm_scan_arg arg = {
 			.size = sizeof(arg),
 			.start = at,
@@ -93,80 +114,97 @@ static uint64_t count_huge(int pagemap, const struct iobuf_mapping *m)
 			.category_mask = PAGE_IS_HUGE,
 			.return_mask = PAGE_IS_HUGE,
 		};
-		int n = ioctl(pagemap, PAGEMAP_SCAN, &arg);
+		int n = s->scan < 0 ? -1 : ioctl(s->scan, PAGEMAP_SCAN, &arg);
 
-		if (n < 0)
-			return IOBUF_UNKNOWN;
+		if (n < 0) {
+			s->report->huge = IOBUF_UNKNOWN;
+			return;
+		}
 		for (int i = 0; i < n; i++)
-			huge += regions[i].end - regions[i].start;
-		if (arg.walk_end <= at)
-			break;
-		at = arg.walk_end;
+			s->report->huge += regions[i].end - regions[i].start;
+		next = arg.walk_end > at ? arg.walk_end : end;
 	}
-	return huge;
 }
 
-/* Longest stretch of frames that follow each other. The kernel shows frame 0
- * to those who may not know. */
-static uint64_t measure_run(int pagemap, const struct iobuf_mapping *m)
+static int survey_mapped(struct survey *s, unsigned char *from, size_t size)
 {
 	const uint64_t page = iobuf_page_bytes();
-	uint64_t entries[512];
-	uint64_t previous = 0, run = 0, longest = 0, frames = 0;
+	int r = 0;
 
-	for (size_t at = 0; at < m->size;) {
-		size_t want = (m->size - at) / page;
-		ssize_t got;
+	for (size_t at = 0; at < size && r == 0; at += CHUNK_PAGES * page) {
+		size_t pages = (size - at) / page;
 
-		if (want > 512)
-			want = 512;
-		got = pread(pagemap, entries, want * sizeof(entries[0]),
-			    (off_t)(((uintptr_t)m->base + at) / page *
-				    sizeof(entries[0])));
-		if (got < (ssize_t)sizeof(entries[0]))
-			return IOBUF_UNKNOWN;
-		want = (size_t)got / sizeof(entries[0]);
-		for (size_t i = 0; i < want; i++) {
-			uint64_t frame = entries[i] & PAGEMAP_PRESENT
-						 ? entries[i] & PAGEMAP_FRAME_MASK
-						 : 0;
-
-			frames += frame != 0;
-			run = !frame ? 0 : frame == previous + 1 ? run + 1 : 1;
-			previous = frame;
-			if (run > longest)
-				longest = run;
-		}
-		at += want * page;
+		r = survey_chunk(s, from + at,
+				 pages < CHUNK_PAGES ? pages : CHUNK_PAGES);
 	}
-	return frames ? longest * page : IOBUF_UNKNOWN;
+	if (r == 0 && s->report->huge != IOBUF_UNKNOWN)
+		count_huge(s, from, size);
+	return r;
 }
 
-static int fill_report(const struct iobuf_mapping *m, bool wired,
-		       struct iobuf_report *report)
+/* Bytes [from, to) of a file, by windows of it that begin on a huge page. */
+static int survey_range(struct survey *s, int fd, uint64_t from, uint64_t to)
+{
+	int r = 0;
+
+	while (from < to && r == 0) {
+		__attribute__((cleanup(unmap_cleanup))) struct iobuf_mapping m = { 0 };
+		uint64_t start = from & ~(IOBUF_HUGE_BYTES - 1);
+		uint64_t end = start + WINDOW_BYTES < to ? start + WINDOW_BYTES
+							 : to;
+
+		r = iobuf_memory_map_at(fd, start, end - start, &m);
+		if (r == 0)
+			r = survey_mapped(s, m.base + (from - start),
+					  end - from);
+		from = end;
+	}
+	return r;
+}
+
+/* Every range that holds bytes: what is between is not even looked at. */
+static int survey_file(struct survey *s, int fd, uint64_t extent)
+{
+	off_t from = 0, to;
+	int r = 0;
+
+	while (r == 0 && (uint64_t)from < extent &&
+	       (from = lseek(fd, from, SEEK_DATA)) >= 0) {
+		if ((to = lseek(fd, from, SEEK_HOLE)) < 0)
+			return -errno;
+		/* The last page may be more than the file has of it. */
+		r = survey_range(s, fd, (uint64_t)from,
+				 iobuf_round_up((uint64_t)to,
+						iobuf_page_bytes()));
+		s->previous = s->run = 0;
+		from = to;
+	}
+	return r < 0 || from >= 0 || errno == ENXIO ? r : -errno;
+}
+
+static int survey_buffer(struct iobuf *buffer, struct iobuf_report *report)
 {
 	__attribute__((cleanup(close_cleanup))) int pagemap =
+		iobuf_frames_open();
+	__attribute__((cleanup(close_cleanup))) int scan =
 		open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	int r = count_resident(m, &report->resident);
+	struct survey s = { .report = report, .pagemap = pagemap, .scan = scan };
+	int r;
 
-	if (r < 0)
-		return r;
-	report->wired = wired ? report->resident : 0;
-	report->huge = pagemap < 0 ? IOBUF_UNKNOWN : count_huge(pagemap, m);
-	if (report->resident == 0)
-		report->longest_run = 0;
+	if (buffer->mapping.base)
+		r = survey_mapped(&s, buffer->mapping.base,
+				  buffer->mapping.size);
 	else
-		report->longest_run = pagemap < 0 ? IOBUF_UNKNOWN
-						  : measure_run(pagemap, m);
-	return 0;
+		r = survey_file(&s, buffer->fd, iobuf_extent(buffer));
+	if (r == 0 && pagemap < 0 && report->resident)
+		report->longest_run = IOBUF_UNKNOWN;
+	return r;
 }
 
 int iobuf_get_report(struct iobuf *buffer, struct iobuf_report *ret_report)
 {
 	IOBUF_LOCKED(buffer);
-	__attribute__((cleanup(unmap_cleanup))) struct iobuf_mapping own = { 0 };
 	struct iobuf_report report = { 0 };
-	const uint64_t extent = iobuf_extent(buffer);
 	struct stat st;
 	int r = 0;
 
@@ -175,15 +213,75 @@ int iobuf_get_report(struct iobuf *buffer, struct iobuf_report *ret_report)
 			return -errno;
 		report.allocated = (uint64_t)st.st_blocks * 512;
 	}
-	if (buffer->mapping.base)
-		r = fill_report(&buffer->mapping, buffer->wirings > 0, &report);
-	else if (extent && report.allocated &&
-		 (r = iobuf_memory_map(buffer->fd, extent, &own)) == 0)
-		r = fill_report(&own, false, &report);
+	if (buffer->mapping.base || report.allocated)
+		r = survey_buffer(buffer, &report);
 	if (r < 0)
 		return r;
 	if (buffer->fd < 0)
 		report.allocated = report.resident;
+	if (buffer->wirings > 0)
+		report.wired = report.resident;
+	if (buffer->pin > 0)
+		report.pinned = report.resident;
 	*ret_report = report;
+	return 0;
+}
+
+/* Pages of the run that begins at `at`; 0 where nothing is mapped in. */
+static int walk_run(int pagemap, const unsigned char *at, uint64_t pages,
+		    uint64_t *ret_first, uint64_t *ret_run)
+{
+	uint64_t frames[CHUNK_PAGES], first = 0, run = 0;
+
+	for (uint64_t n; run < pages; run += n) {
+		uint64_t want = pages - run < CHUNK_PAGES ? pages - run
+							  : CHUNK_PAGES;
+		int r = iobuf_frames_read(pagemap, at + run * iobuf_page_bytes(),
+					  want, frames);
+
+		if (r < 0)
+			return r;
+		first = run ? first : frames[0];
+		for (n = 0; n < want && frames[n] &&
+			    frames[n] == first + run + n; n++)
+			;
+		if (n < want) {
+			run += n;
+			break;
+		}
+	}
+	*ret_first = first;
+	*ret_run = run;
+	return 0;
+}
+
+int iobuf_get_physical_segment(struct iobuf *buffer, uint64_t offset,
+			       uint64_t *ret_address, uint64_t *ret_size)
+{
+	IOBUF_LOCKED(buffer);
+	__attribute__((cleanup(close_cleanup))) int pagemap = -1;
+	const uint64_t capacity = iobuf_get_capacity(buffer);
+	const uint64_t page = iobuf_page_bytes();
+	uint64_t within, first, run;
+	int r;
+
+	if (offset >= capacity)
+		return -EINVAL;
+	if ((pagemap = iobuf_frames_open()) < 0)
+		return pagemap;
+	if ((r = iobuf_map_locked(buffer)) < 0)
+		return r;
+	within = offset & (page - 1);
+	if ((r = walk_run(pagemap, buffer->mapping.base + (offset - within),
+			  iobuf_round_up(capacity, page) / page -
+				  offset / page,
+			  &first, &run)) < 0)
+		return r;
+	if (run == 0)
+		return -ENXIO;
+	*ret_address = first * page + within;
+	*ret_size = run * page - within < capacity - offset
+			    ? run * page - within
+			    : capacity - offset;
 	return 0;
 }

@@ -146,18 +146,11 @@ int iobuf_spec_resolve(const struct iobuf_spec *asked,
 int iobuf_spec_supported(const struct iobuf_spec *spec,
 			 struct iobuf_reason *ret_reason)
 {
-	const uint32_t cache = spec->options & IOBUF_CACHE_MASK;
 	const struct {
 		bool asked;
 		const char *feature;
 	} missing[] = {
-		{ spec->physical_mask != 0, "a physical mask" },
-		{ spec->alignment > iobuf_page_bytes(),
-		  "physical alignment above a page" },
-		{ spec->options & IOBUF_CONTIGUOUS, "contiguous memory" },
 		{ spec->options & IOBUF_PURGEABLE, "purgeable memory" },
-		{ cache != IOBUF_CACHE_DEFAULT && cache != IOBUF_CACHE_COPYBACK,
-		  "this cache mode" },
 		{ spec->task != IOBUF_TASK_KERNEL, "a task's buffer" },
 	};
 

@@ -5,12 +5,16 @@
  *
  * With a file the bytes go by pread(2) and pwrite(2), which answer a lack of
  * memory with an errno where a store through a mapping would raise SIGBUS: the
- * file may have been punched by whoever else maps it. Without one (the owner
- * let go of it) they go through the locked mapping.
+ * file may have been punched by whoever else maps it. In a cache mode of its
+ * own, and without a file (the owner let go of it), they go through a mapping;
+ * where that meets a page that is gone, the file, if there is one, does the
+ * transfer again, and knows the errno.
+ *
+ * `lock` is held by a transfer in a cache mode, so that the mapping stays.
  */
 #include "internal.h"
 
-#include <string.h>
+#include <fcntl.h>
 
 enum way { OUT_OF, INTO };
 
@@ -21,19 +25,23 @@ static ssize_t once(int fd, enum way way, unsigned char *at, size_t size,
 			   : pread(fd, at, size, (off_t)offset);
 }
 
+static uint32_t cache_mode(const struct iobuf *b)
+{
+	return b->spec.options & IOBUF_CACHE_MASK;
+}
+
+static bool has_cache_mode(const struct iobuf *b)
+{
+	return cache_mode(b) != IOBUF_CACHE_DEFAULT &&
+	       cache_mode(b) != IOBUF_CACHE_COPYBACK;
+}
+
 /* All of it, or as much as went before an error or the file's end. */
-static int move(const struct iobuf *b, enum way way, uint64_t offset,
-		unsigned char *at, size_t size, size_t *ret_size)
+static int move_by_file(const struct iobuf *b, enum way way, uint64_t offset,
+			unsigned char *at, size_t size, size_t *ret_size)
 {
 	size_t done = 0;
 
-	if (b->fd < 0) {
-		unsigned char *inside = b->mapping.base + offset;
-
-		memcpy(way == INTO ? inside : at, way == INTO ? at : inside,
-		       size);
-		done = size;
-	}
 	while (done < size) {
 		ssize_t n = once(b->fd, way, at + done, size - done,
 				 offset + done);
@@ -50,7 +58,90 @@ static int move(const struct iobuf *b, enum way way, uint64_t offset,
 	return 0;
 }
 
-static int put(const struct iobuf *b, uint64_t offset, const void *from,
+struct copy {
+	uint32_t mode;
+	enum way way;
+	unsigned char *inside, *outside;
+	size_t size;
+};
+
+static void copy(void *context)
+{
+	const struct iobuf_cache *by = iobuf_cache_chosen();
+	const struct copy *c = context;
+
+	if (c->way == INTO)
+		iobuf_cache_copy_in(by, c->mode, c->inside, c->outside,
+				    c->size);
+	else
+		iobuf_cache_copy_out(by, c->mode, c->outside, c->inside,
+				     c->size);
+}
+
+/* What write(2) does to a file's times and a store does not; a courtesy. */
+static void touch(const struct iobuf *b)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+					   { .tv_nsec = UTIME_NOW } };
+
+	if (b->fd >= 0)
+		futimens(b->fd, times);
+}
+
+/* All of it; -EFAULT when a page is gone, and then some of it may have gone
+ * over; -EBADF when the memory cannot be written. */
+static int move_by_mapping(struct iobuf *b, enum way way, uint64_t offset,
+			   unsigned char *at, size_t size)
+{
+	__attribute__((cleanup(iobuf_view_close))) struct iobuf_view view = { 0 };
+	struct copy c = { cache_mode(b), way, NULL, at, size };
+	int r = iobuf_view_open(b, offset, size, &view);
+
+	if (r < 0)
+		return r;
+	if (way == INTO && !view.writable)
+		return -EBADF;
+	c.inside = view.at;
+	r = iobuf_catch_fault(view.at, size, copy, &c);
+	if (r == 0 && way == INTO)
+		touch(b);
+	return r;
+}
+
+/* By the file, but with no lines of it left where the mode wants none. */
+static int move_uncached(struct iobuf *b, enum way way, uint64_t offset,
+			 unsigned char *at, size_t size, size_t *ret_size)
+{
+	int r = move_by_file(b, way, offset, at, size, &size);
+
+	if (r < 0)
+		return r;
+	*ret_size = size;
+	/* The bytes are there, whatever becomes of their lines. */
+	if (cache_mode(b) == IOBUF_CACHE_INHIBIT)
+		iobuf_operate_locked(b, IOBUF_OPERATION_FLUSH, offset, size);
+	else if (way == INTO)
+		iobuf_operate_locked(b, IOBUF_OPERATION_STORE, offset, size);
+	return 0;
+}
+
+static int move(struct iobuf *b, enum way way, uint64_t offset,
+		unsigned char *at, size_t size, size_t *ret_size)
+{
+	int r;
+
+	if (b->fd >= 0 && !has_cache_mode(b))
+		return move_by_file(b, way, offset, at, size, ret_size);
+	r = move_by_mapping(b, way, offset, at, size);
+	if (b->fd >= 0 && (r == -EFAULT || r == -EBADF))
+		return move_uncached(b, way, offset, at, size, ret_size);
+	if (r < 0)
+		return r == -EFAULT ? -EIO : r;
+	*ret_size = size;
+	return 0;
+}
+
+static int put(struct iobuf *b, uint64_t offset, const void *from,
 	       size_t size, size_t *ret_size)
 {
 	/* INTO reads what it is given. */
@@ -58,7 +149,7 @@ static int put(const struct iobuf *b, uint64_t offset, const void *from,
 		    ret_size);
 }
 
-static int zero(const struct iobuf *b, uint64_t from, uint64_t to)
+static int zero(struct iobuf *b, uint64_t from, uint64_t to)
 {
 	static const unsigned char zeros[65536];
 
@@ -79,19 +170,29 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-int iobuf_read_bytes(struct iobuf *buffer, uint64_t offset, void *bytes,
-		     size_t size, size_t *ret_size)
+static int get(struct iobuf *b, uint64_t offset, void *bytes, size_t size,
+	       size_t *ret_size)
 {
-	const uint64_t length = iobuf_get_length(buffer);
+	const uint64_t length = iobuf_get_length(b);
 
-	if (!(iobuf_get_direction(buffer) & IOBUF_DIRECTION_OUT))
-		return -EPERM;
 	if (offset >= length || size == 0) {
 		*ret_size = 0;
 		return 0;
 	}
-	return move(buffer, OUT_OF, offset, bytes,
+	return move(b, OUT_OF, offset, bytes,
 		    (size_t)least(size, length - offset), ret_size);
+}
+
+int iobuf_read_bytes(struct iobuf *buffer, uint64_t offset, void *bytes,
+		     size_t size, size_t *ret_size)
+{
+	if (!(iobuf_get_direction(buffer) & IOBUF_DIRECTION_OUT))
+		return -EPERM;
+	if (!has_cache_mode(buffer))
+		return get(buffer, offset, bytes, size, ret_size);
+
+	IOBUF_LOCKED(buffer);
+	return get(buffer, offset, bytes, size, ret_size);
 }
 
 /* Where writes have to end. */
@@ -110,13 +211,15 @@ static int extend_fixed(struct iobuf *b, uint64_t offset)
 }
 
 /* What an elastic buffer has mapped or wired follows its length, and what a
- * wired one grows by is wired before the write returns; `lock` held. */
+ * wired one grows by is wired before the write returns. Stores through a
+ * mapping do not move the file's end. `lock` held. */
 static int extend_elastic(struct iobuf *b, uint64_t end)
 {
 	if (b->fd < 0)
 		return -EBADF;
 	if (end > iobuf_get_length(b) &&
-	    (iobuf_is_wired(&b->spec) || b->mapping.base || b->wirings))
+	    (iobuf_is_wired(&b->spec) || b->mapping.base || b->wirings ||
+	     has_cache_mode(b)))
 		return iobuf_resize_locked(b, end);
 	return 0;
 }
@@ -135,16 +238,25 @@ static int extend(struct iobuf *b, uint64_t offset, const void *bytes,
 		  size_t size, size_t *ret_size)
 {
 	const uint64_t old = iobuf_get_length(b);
+	struct stat before = { 0 };
 	size_t done = 0;
-	int r = iobuf_is_fixed(b) ? extend_fixed(b, offset)
-				  : extend_elastic(b, offset + size);
+	bool grown;
+	int r;
 
+	if (!iobuf_is_fixed(b) && fstat(b->fd, &before) < 0)
+		return -errno;
+	r = iobuf_is_fixed(b) ? extend_fixed(b, offset)
+			      : extend_elastic(b, offset + size);
 	if (r < 0)
 		return r;
+	grown = iobuf_get_length(b) > old;
 	r = put(b, offset, bytes, size, &done);
 	settle_length(b, done && offset + done > old ? offset + done : old);
-	if (r < 0)
+	if (r < 0) {
+		if (grown) /* its times, too, are as they were */
+			iobuf_memory_restore(b->fd, &before);
 		return r;
+	}
 	*ret_size = done;
 	return 0;
 }
@@ -163,11 +275,14 @@ int iobuf_write_bytes(struct iobuf *buffer, uint64_t offset, const void *bytes,
 	if (offset >= limit)
 		return -EFBIG;
 	size = (size_t)least(size, limit - offset);
-	if (offset + size <= iobuf_get_length(buffer))
+	if (offset + size <= iobuf_get_length(buffer) &&
+	    !has_cache_mode(buffer))
 		return put(buffer, offset, bytes, size, ret_size);
 
 	IOBUF_LOCKED(buffer);
-	return extend(buffer, offset, bytes, size, ret_size);
+	return offset + size <= iobuf_get_length(buffer)
+		       ? put(buffer, offset, bytes, size, ret_size)
+		       : extend(buffer, offset, bytes, size, ret_size);
 }
 
 int iobuf_append_bytes(struct iobuf *buffer, const void *bytes, size_t size,

@@ -49,7 +49,8 @@ int bfs_file_stat(const struct bfs_file *file, struct stat *ret_st);
 /* Holds no memory: creation options may be set. `st` is the pool file's. */
 bool bfs_file_is_empty(const struct bfs_file *file, const struct stat *st);
 
-/* Which way an open goes; `flags` of open(2). Errors of fstat(2). */
+/* Which way an open goes; `flags` of open(2), O_TRUNC is still to be done.
+ * Errors of fstat(2). */
 int bfs_file_datapath(const struct bfs_file *file, int flags,
 		      struct bfs_datapath *ret_path);
 
@@ -83,13 +84,19 @@ int bfs_file_truncate(struct bfs_file *file, uint64_t size);
 int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 		      uint64_t size);
 
-/* write(2) through the daemon: see iobuf_write_bytes(). */
-int bfs_file_write(struct bfs_file *file, uint64_t offset, const void *bytes,
-		   size_t size, size_t *ret_size);
+/* write(2) through the daemon: see iobuf_write_bytes(). `append`: at the
+ * length, wherever the kernel thinks that is. */
+int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
+		   const void *bytes, size_t size, size_t *ret_size);
 
-/* read(2) through the daemon, without the inode's lock. */
+/* read(2) through the daemon; without the inode's lock, but for a wired buffer
+ * in a cache mode. */
 int bfs_file_read(struct bfs_fs *fs, uint64_t nodeid, uint64_t offset,
 		  void *bytes, size_t size, size_t *ret_size);
+
+/* fsync(2): have the CPU caches write back what they hold of a buffer in a
+ * cache mode; any other needs nothing. As iobuf_perform_operation(). */
+int bfs_file_sync(struct bfs_fs *fs, uint64_t nodeid);
 
 /* setLength and setDirection: -EINVAL, -EOPNOTSUPP as of iobuf_set_length(). */
 int bfs_file_set_length(struct bfs_file *file, uint64_t length);

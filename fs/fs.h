@@ -14,6 +14,13 @@
 
 struct fuse_session;
 
+/* Memory that is bounded by a mount option. */
+struct bfs_limit {
+	const char *name;      /* of the mount option */
+	uint64_t max;          /* bytes; 0: no limit */
+	_Atomic uint64_t used; /* bytes */
+};
+
 struct bfs_fs {
 	struct bfs_shared *shared;
 	struct bfs_nodes *nodes;
@@ -22,6 +29,7 @@ struct bfs_fs {
 	struct iobuf_spec defaults; /* of the mount, complete */
 	int root_fd;                /* of the pool */
 	int fuse_fd;
+	struct bfs_limit wired, contiguous;
 	double timeout_s; /* how long the kernel may believe what it was told */
 };
 

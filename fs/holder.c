@@ -203,6 +203,10 @@ int bfs_hold(const struct bfs_mount_options *options, int ready_fd)
 	struct bfs_config *config;
 	int r;
 
+	/* A log that nobody reads must not end us; and a starter that ignores
+	 * SIGCHLD would hide the death of workers. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
 	if ((shared_fd = bfs_shared_create(&h.shared)) < 0)
 		return EXIT_FAILURE;
 	config = &h.shared->config;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 /* linux/fuse.h, Linux 6.9; older headers lack them. */
 struct backing_map {
@@ -56,11 +57,16 @@ static struct bfs_inode **find(struct bfs_inode_table *t, uint64_t nodeid)
 static struct bfs_inode *new_inode(uint64_t nodeid)
 {
 	struct bfs_inode *inode = calloc(1, sizeof(*inode));
+	pthread_condattr_t monotonic;
 
 	if (!inode)
 		return NULL;
 	inode->nodeid = nodeid;
 	pthread_mutex_init(&inode->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&inode->released, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	return inode;
 }
 
@@ -68,9 +74,10 @@ static void close_backing(const struct bfs_inode_table *t, struct bfs_slot *slot
 {
 	int32_t id = slot->backing_id;
 
+	/* Closing an id twice is harmless, losing one is not. */
 	if (id > 0) {
-		slot->backing_id = 0;
 		ioctl(t->fuse_fd, BACKING_CLOSE, &id);
+		slot->backing_id = 0;
 	}
 }
 
@@ -225,6 +232,7 @@ void bfs_inode_unlock(struct bfs_inode_table *table, struct bfs_inode *inode)
 	pthread_mutex_unlock(&table->lock);
 	pthread_mutex_unlock(&inode->lock);
 	if (idle) {
+		pthread_cond_destroy(&inode->released);
 		pthread_mutex_destroy(&inode->lock);
 		free(inode);
 	}
@@ -267,11 +275,12 @@ static int need_backing(struct bfs_inode_table *t, struct bfs_slot *slot, int fd
 		return id;
 	if ((id = open_backing(t, fd)) < 0)
 		return id;
-	slot->backing_id = id;
+	/* First, or the next worker might take the id for a stray. */
 	pthread_mutex_lock(&t->lock);
 	if (id > t->shared->highest_backing_id)
 		t->shared->highest_backing_id = id;
 	pthread_mutex_unlock(&t->lock);
+	slot->backing_id = id;
 	return id;
 }
 
@@ -305,6 +314,23 @@ void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 	/* The memory of an unlinked buffer must not wait for an id. */
 	if (slot->opens == 0)
 		close_backing(table, slot);
+	pthread_cond_broadcast(&inode->released);
+}
+
+void bfs_inode_wait_for_release(struct bfs_inode *inode, bool plain_only)
+{
+	enum { WAIT_NS = 50 * 1000 * 1000 };
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += WAIT_NS;
+	end.tv_sec += end.tv_nsec / 1000000000;
+	end.tv_nsec %= 1000000000;
+	while (inode->slot &&
+	       (plain_only ? inode->slot->plain_opens : inode->slot->opens))
+		if (pthread_cond_timedwait(&inode->released, &inode->lock,
+					   &end))
+			break;
 }
 
 static uint32_t slots_used(struct bfs_inode_table *t)

@@ -29,8 +29,10 @@ struct bfs_inode_table;
 struct bfs_inode {
 	uint64_t nodeid;       /* constant */
 	pthread_mutex_t lock;  /* protects `slot`'s fields and `wired` */
+	pthread_cond_t released; /* an open was dropped */
 	struct bfs_slot *slot; /* in shared memory, or NULL */
 	struct iobuf *wired;   /* keeps the memory locked, or NULL */
+	uint64_t charged;      /* bytes of it that limits count */
 	/* The table's lock protects these. */
 	struct bfs_inode *next;
 	unsigned int users;
@@ -69,6 +71,13 @@ int bfs_inode_take_slot(struct bfs_inode_table *table, struct bfs_inode *inode);
  */
 int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 		       int data_fd, bool plain);
+
+/*
+ * Wait until no open is left, or no plain one: close(2) returns before the
+ * kernel has told us, so that an open that counts may be over already. For a
+ * moment only; the inode's lock is given up meanwhile.
+ */
+void bfs_inode_wait_for_release(struct bfs_inode *inode, bool plain_only);
 
 /* Undo it, when the file is released or the reply did not arrive. */
 void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,

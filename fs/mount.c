@@ -118,9 +118,11 @@ static int mount_by_fusermount(const struct bfs_config *config,
 			 (char *)"--", (char *)config->mountpoint, NULL };
 
 	snprintf(options, sizeof(options),
-		 "fsname=bufferfs,subtype=bufferfs,default_permissions%s%s",
+		 "fsname=bufferfs,subtype=bufferfs,default_permissions%s%s%s%s",
 		 config->allow_other ? ",allow_other" : "",
-		 flags & MS_RDONLY ? ",ro" : "");
+		 flags & MS_RDONLY ? ",ro" : "",
+		 flags & MS_NOEXEC ? ",noexec" : "",
+		 flags & MS_NOATIME ? ",noatime" : "");
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) < 0)
 		return -errno;
 	fcntl(sockets[0], F_SETFD, FD_CLOEXEC);

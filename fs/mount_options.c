@@ -57,10 +57,30 @@ static int parse_size(const char *value, struct bfs_mount_options *options)
 		    value);
 }
 
+static int parse_limit(const char *what, const char *value, uint64_t *ret_limit)
+{
+	if (iobuf_bytes_parse(value, strlen(value), ret_limit) < 0 ||
+	    *ret_limit == 0)
+		return refuse(what, value, "not N[K|M|G]");
+	return 0;
+}
+
+static int parse_wired_max(const char *value, struct bfs_mount_options *options)
+{
+	return parse_limit("wired_max=", value, &options->config.wired_max);
+}
+
+static int parse_contiguous_max(const char *value,
+				struct bfs_mount_options *options)
+{
+	return parse_limit("contiguous_max=", value,
+			   &options->config.contiguous_max);
+}
+
 static int parse_spec(const char *value, struct bfs_mount_options *options)
 {
 	struct iobuf_spec spec;
-	struct iobuf_reason reason = { "" };
+	struct iobuf_reason reason = { 0 };
 
 	if (iobuf_spec_parse(value, strlen(value), &spec, &reason) < 0 ||
 	    iobuf_spec_resolve(&spec, &iobuf_spec_default, &spec, &reason) < 0 ||
@@ -96,6 +116,10 @@ static const struct mount_option table[] = {
 	  .help = "DIR: serve the tree of this directory; it is never deleted" },
 	{ .name = "size=", .parse = parse_size,
 	  .help = "N[K|M|G] or N%: size of the pool (default: half of memory)" },
+	{ .name = "wired_max=", .parse = parse_wired_max,
+	  .help = "N[K|M|G]: how much may be wired, in total" },
+	{ .name = "contiguous_max=", .parse = parse_contiguous_max,
+	  .help = "N[K|M|G]: how much of it may be contiguous or masked" },
 	{ .name = "options=", .parse = parse_spec,
 	  .help = "SPEC: specification of buffers made without one; put it last" },
 	{ .name = "debug", .parse = parse_debug, .help = "same as -d" },
@@ -238,7 +262,7 @@ void bfs_mount_options_help(FILE *to)
 	      "mount options (besides ro, suid, dev, noexec, noatime):\n", to);
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if (table[i].help)
-			fprintf(to, "  -o %-12s %s\n", table[i].name,
+			fprintf(to, "  -o %-15s %s\n", table[i].name,
 				table[i].help);
 	fputs("\nspecification (SPEC, and the xattr user.iobuf):\n", to);
 	for (size_t i = 0; (token = iobuf_token_help(i, &help)); i++)

@@ -39,6 +39,26 @@ struct fuse_entry_param bfs_entry_param(const struct bfs_fs *fs,
 void bfs_reply_entry(fuse_req_t req, int r, const struct bfs_entry *entry);
 
 /*
+ * Around what may allocate for long: a signal to the client that waits ends it
+ * with EINTR. BFS_INTERRUPTIBLE(req); holds to the end of the scope.
+ */
+static inline bool bfs_is_interrupted(void *req)
+{
+	return fuse_req_interrupted(req);
+}
+
+static inline void bfs_end_interruptible(const int *unused)
+{
+	(void)unused;
+	iobuf_set_interrupt_check(NULL, NULL);
+}
+
+#define BFS_INTERRUPTIBLE(req)                                                 \
+	__attribute__((cleanup(bfs_end_interruptible), unused))                \
+	const int bfs_interruptible_ =                                         \
+		(iobuf_set_interrupt_check(bfs_is_interrupted, (req)), 0)
+
+/*
  * Requests that change a count in the shared block, and that a new worker may
  * get a second time: true when `unique` has been counted already. The loop
  * tells the unique of the request at hand with bfs_request_begin().

@@ -6,12 +6,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
 /* fuse_file_info.fh: nothing is kept for an open file but how it goes. */
 enum { FH_ASKS = 0, FH_PLAIN = 1 };
+
+/* The kernel's largest read: max_pages of 16 bits, in practice 256 pages. */
+#define BFS_READ_MAX ((size_t)16 << 20)
 
 static __thread uint64_t request_unique;
 
@@ -90,31 +94,36 @@ static int open_data(struct bfs_fs *fs, uint64_t nodeid, int flags,
 	return r;
 }
 
-/* The mode goes by the daemon's hand: the kernel's copy is stale. */
-static void kill_suidgid_of(struct bfs_file *file)
+/* What an operation changed that the kernel does not expect of it. */
+static void refresh_attributes(struct bfs_fs *fs, uint64_t nodeid, bool changed)
 {
-	struct bfs_fs *fs = file->fs;
+	if (changed)
+		fuse_lowlevel_notify_inval_inode(fs->session, nodeid, -1, 0);
+}
 
-	if (bfs_kill_suidgid(file->fd))
-		fuse_lowlevel_notify_inval_inode(fs->session,
-						 file->inode->nodeid, -1, 0);
+static int truncate_open(struct bfs_file *file, bool kill_suidgid,
+			 bool *ret_killed)
+{
+	int r = bfs_file_truncate(file, 0);
+
+	if (r == 0 && kill_suidgid)
+		*ret_killed = bfs_kill_suidgid(file->fd);
+	return r;
 }
 
 static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi,
-		   bool kill_suidgid)
+		   bool kill_suidgid, bool *ret_killed)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = open_data(fs, nodeid, fi->flags, &file);
 
-	if (r < 0)
+	/* Truncation comes last: an open that fails has changed nothing. */
+	if (r < 0 || (r = begin_open(&file, fi)) < 0)
 		return r;
-	if (fi->flags & O_TRUNC) {
-		if ((r = bfs_file_truncate(&file, 0)) < 0)
-			return r;
-		if (kill_suidgid)
-			kill_suidgid_of(&file);
-	}
-	return begin_open(&file, fi);
+	if ((fi->flags & O_TRUNC) &&
+	    (r = truncate_open(&file, kill_suidgid, ret_killed)) < 0)
+		bfs_inode_drop_open(fs->inodes, file.inode, fi->fh == FH_PLAIN);
+	return r;
 }
 
 /* May the caller keep set-ID bits? libfuse tells from 3.18.3 on. */
@@ -132,8 +141,10 @@ static bool kills_suidgid(fuse_req_t req, const struct fuse_file_info *fi)
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct bfs_fs *fs = bfs_fs_of(req);
-	int r = do_open(fs, ino, fi, kills_suidgid(req, fi));
+	bool killed = false;
+	int r = do_open(fs, ino, fi, kills_suidgid(req, fi), &killed);
 
+	refresh_attributes(fs, ino, killed);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else if (fuse_reply_open(req, fi) == -ENOENT) /* interrupted */
@@ -147,8 +158,11 @@ static int do_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = bfs_create(fs, parent, name, mode, owner, ret_entry, &file);
 
-	if (r == 0 && (r = begin_open(&file, fi)) < 0)
+	if (r == 0 && (r = begin_open(&file, fi)) < 0) {
 		bfs_unlink(fs, parent, name, 0);
+		bfs_file_abandon(&file);
+		bfs_node_forget(fs->nodes, ret_entry->nodeid, 1);
+	}
 	return r;
 }
 
@@ -156,6 +170,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 		      mode_t mode, struct fuse_file_info *fi)
 {
 	struct bfs_fs *fs = bfs_fs_of(req);
+	BFS_INTERRUPTIBLE(req);
 	struct fuse_entry_param param;
 	struct bfs_entry entry;
 	int r = do_create(fs, parent, name, mode, bfs_caller(req), &entry, fi);
@@ -182,17 +197,25 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
-/* A buffer for replies that grows once and stays with its thread. */
+static pthread_key_t reply_buffer_key;
+
+static void make_reply_buffer_key(void)
+{
+	pthread_key_create(&reply_buffer_key, free);
+}
+
+/* A buffer of its thread's, as large as a read can be; it ends with it. */
 static void *reply_buffer(size_t size)
 {
-	static __thread void *buffer;
-	static __thread size_t allocated;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	void *buffer;
 
-	if (size > allocated) {
-		free(buffer);
-		buffer = malloc(size);
-		allocated = buffer ? size : 0;
-	}
+	if (size > BFS_READ_MAX)
+		return NULL;
+	pthread_once(&once, make_reply_buffer_key);
+	buffer = pthread_getspecific(reply_buffer_key);
+	if (!buffer && (buffer = malloc(BFS_READ_MAX)))
+		pthread_setspecific(reply_buffer_key, buffer);
 	return buffer;
 }
 
@@ -212,27 +235,43 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		fuse_reply_buf(req, bytes, done);
 }
 
+/* An O_APPEND write goes to the end: the kernel's idea of it can be stale
+ * where the daemon moves the length, and is its own on the cached path. */
+static bool appends(const struct bfs_file *file, const struct fuse_file_info *fi)
+{
+	struct bfs_datapath path;
+
+	return (fi->flags & O_APPEND) &&
+	       bfs_file_datapath(file, fi->flags, &path) == 0 &&
+	       (path.passthrough || path.direct_io);
+}
+
 static int do_write(struct bfs_fs *fs, uint64_t nodeid, const char *bytes,
-		    size_t size, uint64_t offset, bool kill_suidgid,
-		    size_t *ret_size)
+		    size_t size, uint64_t offset, struct fuse_file_info *fi,
+		    bool kill_suidgid, size_t *ret_size, bool *ret_killed)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
 
 	if (r < 0)
 		return r;
-	if (kill_suidgid)
-		kill_suidgid_of(&file);
-	return bfs_file_write(&file, offset, bytes, size, ret_size);
+	r = bfs_file_write(&file, offset, appends(&file, fi), bytes, size,
+			   ret_size);
+	if (r == 0 && kill_suidgid)
+		*ret_killed = bfs_kill_suidgid(file.fd);
+	return r;
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes,
 		     size_t size, off_t offset, struct fuse_file_info *fi)
 {
+	struct bfs_fs *fs = bfs_fs_of(req);
 	size_t done = 0;
-	int r = do_write(bfs_fs_of(req), ino, bytes, size, (uint64_t)offset,
-			 kills_suidgid(req, fi), &done);
+	bool killed = false;
+	int r = do_write(fs, ino, bytes, size, (uint64_t)offset, fi,
+			 kills_suidgid(req, fi), &done, &killed);
 
+	refresh_attributes(fs, ino, killed);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
@@ -251,6 +290,8 @@ static int do_fallocate(struct bfs_fs *fs, uint64_t nodeid, int mode,
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 			 off_t size, struct fuse_file_info *fi)
 {
+	BFS_INTERRUPTIBLE(req);
+
 	(void)fi;
 	fuse_reply_err(req, -do_fallocate(bfs_fs_of(req), ino, mode,
 					  (uint64_t)offset, (uint64_t)size));
@@ -259,12 +300,10 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		     struct fuse_file_info *fi)
 {
-	(void)ino;
 	(void)datasync;
 	(void)fi;
-	/* A pool of memory has nothing behind it, and a default cache mode
-	 * nothing to store. */
-	fuse_reply_err(req, 0);
+	/* A pool of memory has nothing behind it but the memory. */
+	fuse_reply_err(req, -bfs_file_sync(bfs_fs_of(req), ino));
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)

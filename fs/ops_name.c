@@ -110,6 +110,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 			   time_of(to_set, FUSE_SET_ATTR_MTIME,
 				   FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim) },
 	};
+	BFS_INTERRUPTIBLE(req);
 	struct stat st;
 	int r = bfs_setattr(bfs_fs_of(req), ino, &a, &st);
 

@@ -29,7 +29,8 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 {
 	char *value = value_buffer(size);
 	size_t n = 0;
-	int r = value ? bfs_getxattr(bfs_fs_of(req), ino, name, value, size, &n)
+	int r = value ? bfs_getxattr(bfs_fs_of(req), ino, name,
+				     fuse_req_ctx(req)->pid, value, size, &n)
 		      : -ENOMEM;
 
 	reply_value(req, r, size, value, n);
@@ -51,6 +52,7 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			const char *value, size_t size, int flags)
 {
 	struct bfs_fs *fs = bfs_fs_of(req);
+	BFS_INTERRUPTIBLE(req);
 	bool changed;
 	int r = bfs_setxattr(fs, ino, name, value, size, flags, &changed);
 

@@ -88,6 +88,20 @@ static int mount_tmpfs(const struct bfs_config *config)
 	return -errno;
 }
 
+/* An adopted pool gets the size that is asked for now. */
+static int resize_tmpfs(const struct bfs_config *config)
+{
+	char data[64];
+
+	if (!config->size[0])
+		return 0;
+	snprintf(data, sizeof(data), "size=%s", config->size);
+	return mount("bufferfs", config->pool, "tmpfs",
+		     MS_REMOUNT | MS_NOSUID | MS_NODEV, data) < 0
+		       ? -errno
+		       : 0;
+}
+
 static int own_pool(struct bfs_config *config)
 {
 	const bool root = geteuid() == 0;
@@ -108,9 +122,10 @@ static int own_pool(struct bfs_config *config)
 			return -errno;
 		config->adopted_pool = !root || is_tmpfs_root(config->pool);
 	}
-	if (!root && config->size[0])
-		return -EOPNOTSUPP; /* /dev/shm has its own size */
-	return root && !config->adopted_pool ? mount_tmpfs(config) : 0;
+	if (!root)
+		return config->size[0] ? -EOPNOTSUPP : 0; /* /dev/shm has one */
+	return config->adopted_pool ? resize_tmpfs(config)
+				    : mount_tmpfs(config);
 }
 
 int bfs_pool_open(struct bfs_config *config)

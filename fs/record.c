@@ -18,13 +18,13 @@ struct stored_spec {
 
 struct stored {
 	uint32_t magic, flags;
-	uint64_t length;
+	uint64_t length, longest_run;
 	struct stored_spec spec, inherited;
 };
 
-#define STORED_MAGIC 0x31465542u /* "BUF1" */
+#define STORED_MAGIC 0x32465542u /* "BUF2" */
 
-static_assert(sizeof(struct stored) == 16 + 2 * (32 + 64),
+static_assert(sizeof(struct stored) == 24 + 2 * (32 + 64),
 	      "the stored form has no padding");
 
 struct bfs_record bfs_record_plain(void)
@@ -104,6 +104,7 @@ static int decode(const struct stored *s, ssize_t size,
 		return -EIO;
 	record.flags = s->flags;
 	record.length = s->length;
+	record.longest_run = s->longest_run;
 	record.spec = unpack(&s->spec);
 	record.inherited = unpack(&s->inherited);
 	if (!is_complete(&record.spec))
@@ -137,6 +138,7 @@ int bfs_record_store(int fd, const struct bfs_record *record)
 		.magic = STORED_MAGIC,
 		.flags = record->flags,
 		.length = record->length,
+		.longest_run = record->longest_run,
 		.spec = pack(&record->spec),
 		.inherited = pack(&record->inherited),
 	};

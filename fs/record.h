@@ -18,6 +18,7 @@ enum bfs_record_flags {
 struct bfs_record {
 	bool present; /* the file has one */
 	uint32_t flags;
+	uint64_t longest_run;        /* that a refused allocation saw, bytes */
 	uint64_t length;             /* of a fixed buffer: its st_size */
 	struct iobuf_spec spec;      /* a capacity: allocated and fixed */
 	struct iobuf_spec inherited; /* what a specification falls back to */

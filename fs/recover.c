@@ -6,25 +6,13 @@
 #include "file.h"
 #include "log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <string.h>
 
-/* The record is the commit: without a capacity on it, nothing happened. */
-static void undo_allocation(void *context, uint64_t nodeid)
-{
-	BFS_FILE struct bfs_file file = { 0 };
-
-	if (bfs_file_open(context, nodeid, O_RDWR, &file) < 0 ||
-	    !file.inode->slot)
-		return;
-	if (file.record.spec.capacity == 0 && ftruncate(file.fd, 0) < 0)
-		return;
-	file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_ALLOCATING;
-}
-
-/* A wired buffer whose file is gone went with the last worker's mapping. */
+/* A slot whose file is gone: it went with the last worker's mapping. */
 static void drop_slot(struct bfs_fs *fs, uint64_t nodeid)
 {
 	struct bfs_inode *inode = bfs_inode_lock(fs->inodes, nodeid);
@@ -36,6 +24,25 @@ static void drop_slot(struct bfs_fs *fs, uint64_t nodeid)
 	bfs_inode_unlock(fs->inodes, inode);
 }
 
+/* The record is the commit: without a capacity on it, nothing happened. */
+static void undo_allocation(void *context, uint64_t nodeid)
+{
+	struct bfs_fs *fs = context;
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
+
+	if (r == -ESTALE)
+		drop_slot(fs, nodeid);
+	if (r < 0 || !file.inode->slot)
+		return;
+	if (file.record.spec.capacity == 0) {
+		if (ftruncate(file.fd, 0) < 0)
+			return;
+		file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
+	}
+	file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_ALLOCATING;
+}
+
 static void wire_again(void *context, uint64_t nodeid)
 {
 	struct bfs_fs *fs = context;
@@ -43,12 +50,12 @@ static void wire_again(void *context, uint64_t nodeid)
 	struct stat st;
 	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
 
-	if (r < 0) {
+	if (r == -ESTALE) {
 		drop_slot(fs, nodeid);
 		return;
 	}
 	/* Setting the length that it has wires what is not wired. */
-	if ((r = bfs_file_stat(&file, &st)) == 0)
+	if (r == 0 && (r = bfs_file_stat(&file, &st)) == 0)
 		r = bfs_file_truncate(&file, (uint64_t)st.st_size);
 	if (r < 0)
 		bfs_log(LOG_ERR, "a buffer could not be wired again: %s",
@@ -77,14 +84,16 @@ static int wire_if_wired(const char *path, const struct stat *st, int flag,
 
 static void *rewire(void *context)
 {
+	enum { TRIES = 16 };
 	struct bfs_fs *fs = context;
 
 	bfs_inode_each(fs->inodes, BFS_SLOT_WIRED, wire_again, fs);
-	if (fs->shared->config.adopted_pool) {
-		searched = fs;
-		nftw(bfs_fd_path_at(fs->root_fd, ".").text, wire_if_wired, 16,
-		     FTW_PHYS | FTW_MOUNT);
-	}
+	searched = fs;
+	/* nftw(3) gives up when a directory vanishes under it: look again. */
+	for (int i = 0; fs->shared->config.adopted_pool && i < TRIES; i++)
+		if (nftw(bfs_fd_path_at(fs->root_fd, ".").text, wire_if_wired,
+			 16, FTW_PHYS | FTW_MOUNT) == 0)
+			break;
 	return NULL;
 }
 

@@ -69,11 +69,34 @@ int bfs_state_print_file(struct bfs_file *file, char *buf, size_t size)
 	line_bytes(&p, "resident", report.resident);
 	line_bytes(&p, "wired", report.wired);
 	line_bytes(&p, "huge", report.huge);
-	line_bytes(&p, "longest_run", report.longest_run);
+	line_bytes(&p, "longest_run", report.allocated
+					      ? report.longest_run
+					      : file->record.longest_run);
+	line(&p, "pinned=%s\n", report.pinned ? "yes" : "no");
 	line(&p, "datapath=%s\nopens=%u\npurge_count=0\n",
 	     bfs_datapath_name(path), slot ? slot->opens : 0);
 	if (spec->tag[0])
 		line(&p, "tag=%s\n", spec->tag);
+	return end(&p);
+}
+
+int bfs_state_print_segments(struct bfs_file *file, char *buf, size_t size)
+{
+	struct printer p = { buf, size, 0 };
+	struct iobuf *buffer = file->inode->wired;
+	uint64_t address, length;
+
+	if (!buffer)
+		return -ENODATA;
+	for (uint64_t at = 0; at < iobuf_get_capacity(buffer); at += length) {
+		int r = iobuf_get_physical_segment(buffer, at, &address,
+						   &length);
+
+		if (r < 0)
+			return r;
+		line(&p, "0x%llx %llu\n", (unsigned long long)address,
+		     (unsigned long long)length);
+	}
 	return end(&p);
 }
 
@@ -97,6 +120,8 @@ int bfs_state_print_mount(const struct bfs_fs *fs, char *buf, size_t size)
 	line_bytes(&p, "size", (uint64_t)vfs.f_blocks * vfs.f_frsize);
 	line_bytes(&p, "used",
 		   (uint64_t)(vfs.f_blocks - vfs.f_bfree) * vfs.f_frsize);
+	line_bytes(&p, "wired", fs->wired.used);
+	line_bytes(&p, "contiguous", fs->contiguous.used);
 	line(&p, "datapath=%s\ntransport=dev_fuse\ndefaults=%s\n",
 	     shared->passthrough ? "passthrough" : "cached", options);
 	return end(&p);

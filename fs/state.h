@@ -11,6 +11,13 @@
  * text, or a negative errno; -ERANGE when `size` is too small. */
 int bfs_state_print_file(struct bfs_file *file, char *buf, size_t size);
 
+/*
+ * Physical ranges of a wired buffer, "ADDRESS SIZE" a line, hexadecimal and in
+ * bytes. -ENODATA for one that is not wired, whose pages may move at any time;
+ * -ERANGE when they do not fit.
+ */
+int bfs_state_print_segments(struct bfs_file *file, char *buf, size_t size);
+
 /* Of the mount: who serves it, where the pool is, how full. */
 int bfs_state_print_mount(const struct bfs_fs *fs, char *buf, size_t size);
 

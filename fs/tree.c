@@ -24,37 +24,6 @@ static int open_directory(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 			     O_PATH | O_DIRECTORY | O_NOFOLLOW);
 }
 
-int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
-		 struct bfs_entry *ret_entry)
-{
-	struct bfs_entry entry;
-	struct bfs_record record;
-	int r;
-
-	if (fstatat(dir_fd, name, &entry.st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	if ((r = bfs_node_lookup(fs->nodes, dir_fd, name, &entry.nodeid)) < 0)
-		return r;
-	if (S_ISREG(entry.st.st_mode)) {
-		r = bfs_record_load(bfs_fd_path_at(dir_fd, name).text, &record);
-		if (r < 0) {
-			bfs_node_forget(fs->nodes, entry.nodeid, 1);
-			return r;
-		}
-		bfs_record_apply(&record, &entry.st);
-	}
-	*ret_entry = entry;
-	return 0;
-}
-
-int bfs_lookup(struct bfs_fs *fs, uint64_t parent, const char *name,
-	       struct bfs_entry *ret_entry)
-{
-	BFS_FD int dir = open_directory(fs, parent, name);
-
-	return dir < 0 ? dir : bfs_entry_at(fs, dir, name, ret_entry);
-}
-
 static int stat_fd(int fd, struct stat *ret_st)
 {
 	struct bfs_record record;
@@ -70,6 +39,32 @@ static int stat_fd(int fd, struct stat *ret_st)
 	}
 	*ret_st = st;
 	return 0;
+}
+
+int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
+		 struct bfs_entry *ret_entry)
+{
+	/* The name is looked up once: nodeid, attributes and record have to be
+	 * of one file, or one file's mode would guard another's bytes. */
+	BFS_FD int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct bfs_entry entry;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if ((r = stat_fd(fd, &entry.st)) < 0 ||
+	    (r = bfs_node_lookup(fs->nodes, fd, "", &entry.nodeid)) < 0)
+		return r;
+	*ret_entry = entry;
+	return 0;
+}
+
+int bfs_lookup(struct bfs_fs *fs, uint64_t parent, const char *name,
+	       struct bfs_entry *ret_entry)
+{
+	BFS_FD int dir = open_directory(fs, parent, name);
+
+	return dir < 0 ? dir : bfs_entry_at(fs, dir, name, ret_entry);
 }
 
 int bfs_getattr(struct bfs_fs *fs, uint64_t nodeid, struct stat *ret_st)

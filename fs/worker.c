@@ -262,6 +262,27 @@ static void leave_signals_to_holder(void)
 		signal(signals[i], SIG_IGN);
 }
 
+/* Clients can take pages away that the worker works on; libiobuf goes on then.
+ * Any other fault ends it as it would have without this. */
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (iobuf_handle_sigbus(info))
+		return;
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+static void survive_sigbus(void)
+{
+	struct sigaction action = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO,
+	};
+
+	sigaction(SIGBUS, &action, NULL);
+}
+
 static void lift_limits(void)
 {
 	struct rlimit files;
@@ -288,6 +309,9 @@ static int start(int argc, char **argv)
 	config = &fs.shared->config;
 	first = !fs.shared->agreed;
 	fs.shared->workers_started++;
+	fs.wired = (struct bfs_limit){ "wired_max", config->wired_max, 0 };
+	fs.contiguous = (struct bfs_limit){ "contiguous_max",
+					    config->contiguous_max, 0 };
 	/* An own pool changes through this mount alone. */
 	fs.timeout_s = config->own_pool ? 86400.0 : 1.0;
 	bfs_log_open(config->foreground, config->debug);
@@ -295,6 +319,7 @@ static int start(int argc, char **argv)
 		bfs_log_to_syslog();
 	fuse_set_log_func(log_from_libfuse);
 	leave_signals_to_holder();
+	survive_sigbus();
 	lift_limits();
 	bfs_record_use_trusted(may_pass_through());
 	if ((r = load_defaults()) < 0 ||

@@ -6,6 +6,7 @@
  */
 #include "xattr.h"
 
+#include "caller.h"
 #include "fd.h"
 #include "file.h"
 #include "log.h"
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -23,6 +25,7 @@
 struct target {
 	struct bfs_fs *fs;
 	struct bfs_file file; /* locked, record loaded */
+	pid_t caller;
 	bool is_directory, is_root;
 	struct iobuf_reason reason; /* why a value was refused */
 };
@@ -136,9 +139,11 @@ static int get_state(struct target *t, char *buf, size_t size)
 
 static int get_segments(struct target *t, char *buf, size_t size)
 {
-	(void)buf;
-	(void)size;
-	return t->is_directory ? -ENODATA : -EOPNOTSUPP;
+	if (t->is_directory)
+		return -ENODATA;
+	if (!bfs_may_see_physical(t->caller))
+		return -EPERM;
+	return bfs_state_print_segments(&t->file, buf, size);
 }
 
 static int configure_directory(struct target *t, const struct iobuf_spec *asked,
@@ -309,10 +314,21 @@ static const struct row *find_row(const char *name)
 	return NULL;
 }
 
+static bool has_prefix(const char *name, const char *prefix)
+{
+	return !strncmp(name, prefix, strlen(prefix));
+}
+
 /* The record must not be seen, nor forged. */
 static bool is_hidden(const char *name)
 {
-	return !strncmp(name, "trusted.iobuf.", strlen("trusted.iobuf."));
+	return has_prefix(name, "trusted.iobuf.");
+}
+
+/* An access list that nobody enforces must not be taken. */
+static bool is_unsupported(const char *name)
+{
+	return has_prefix(name, "system.");
 }
 
 static void close_target(struct target *t)
@@ -342,11 +358,11 @@ static int open_target(struct bfs_fs *fs, uint64_t nodeid, struct target *t)
 #define TARGET __attribute__((cleanup(close_target)))
 
 static int get_ours(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		    char *ret_value, size_t size, size_t *ret_size)
+		    pid_t caller, char *ret_value, size_t size, size_t *ret_size)
 {
-	TARGET struct target t = { 0 };
+	static __thread char text[XATTR_SIZE_MAX];
+	TARGET struct target t = { .caller = caller };
 	const struct row *row = find_row(name);
-	char text[8192];
 	int n;
 
 	/* A name without a row is a bad name only where it is set. */
@@ -410,13 +426,16 @@ static int remove_ours(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 }
 
 int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		 char *ret_value, size_t size, size_t *ret_size)
+		 pid_t caller, char *ret_value, size_t size, size_t *ret_size)
 {
 	BFS_FD int fd = -1;
 	ssize_t n;
 
 	if (is_ours(name))
-		return get_ours(fs, nodeid, name, ret_value, size, ret_size);
+		return get_ours(fs, nodeid, name, caller, ret_value, size,
+				ret_size);
+	if (is_unsupported(name))
+		return -EOPNOTSUPP;
 	if (is_hidden(name))
 		return -ENODATA;
 	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
@@ -436,6 +455,8 @@ int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	*changed = is_ours(name);
 	if (is_ours(name))
 		return set_ours(fs, nodeid, name, value, size, flags);
+	if (is_unsupported(name))
+		return -EOPNOTSUPP;
 	if (is_hidden(name))
 		return -EPERM;
 	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
@@ -451,6 +472,8 @@ int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 
 	if (is_ours(name))
 		return remove_ours(fs, nodeid, name);
+	if (is_unsupported(name))
+		return -EOPNOTSUPP;
 	if (is_hidden(name))
 		return -ENODATA;
 	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
@@ -465,7 +488,8 @@ static size_t filter_list(char *list, size_t size)
 
 	for (size_t at = 0, n; at < size; at += n) {
 		n = strlen(list + at) + 1;
-		if (is_ours(list + at) || is_hidden(list + at))
+		if (is_ours(list + at) || is_hidden(list + at) ||
+		    is_unsupported(list + at))
 			continue;
 		memmove(list + kept, list + at, n);
 		kept += n;

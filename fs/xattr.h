@@ -15,13 +15,15 @@
  * The four calls of xattr(7) on a nodeid. Values and lists go to ret_value and
  * *ret_size; more than XATTR_SIZE_MAX bytes never arise.
  *
+ * caller: the process that asks; physical addresses are for CAP_SYS_ADMIN only.
+ *
  * Returns 0; -ENODATA not set; -EINVAL unknown user.iobuf name, or a bad value;
  * -EPERM read-only; -EBUSY too late; -ERANGE when `size` is too small; and what
  * bfs_file_configure() returns. changed: set to true when attributes of the
  * file (its size) changed with it.
  */
 int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		 char *ret_value, size_t size, size_t *ret_size);
+		 pid_t caller, char *ret_value, size_t size, size_t *ret_size);
 int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, char *ret_list,
 		  size_t size, size_t *ret_size);
 int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,

@@ -26,7 +26,7 @@ static int complain(const char *what, int error)
 /* What is refused without asking the filesystem, in words. */
 static int check_spec(const char *text)
 {
-	struct iobuf_reason reason = { "" };
+	struct iobuf_reason reason = { 0 };
 	struct iobuf_spec spec;
 	int r = iobuf_spec_parse(text, strlen(text), &spec, &reason);
 

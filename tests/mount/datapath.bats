@@ -85,3 +85,65 @@ setup() { cd "$MNT" || exit; }
     assert os.lseek(fd, 0, os.SEEK_END) == 8192
     assert os.fstat(fd).st_size == 8192')" 0
 }
+
+@test "options can be set as soon as close returned" {
+	assert_equal "$(errno_of '
+    for i in range(300):
+        f = m + "fresh%d" % i
+        os.close(os.open(f, os.O_CREAT | os.O_WRONLY))
+        os.setxattr(f, "user.iobuf", b"unshared,capacity=4096")
+        os.unlink(f)')" 0
+}
+
+@test "a buffer that was wired and is empty again can become another kind" {
+	spec again wired
+	: >again
+	setfattr -n user.iobuf -v 'pageable,capacity=64K' again
+	assert_equal "$(errno_of '
+    fd = os.open(m + "again", os.O_RDWR)
+    x = mmap.mmap(fd, 65536)
+    os.pwrite(fd, b"0123456789", 0)
+    x[60000] = 1
+    assert os.fstat(fd).st_size == 65536')" 0
+	assert_equal "$(state again allocated)" 65536
+	spec limited wired
+	: >limited
+	setfattr -n user.iobuf -v 'wired,out' limited
+	run dd if=/dev/zero of=limited bs=1 count=1
+	assert_output --partial 'not permitted'
+}
+
+@test "set-ID bits do not survive a write, whoever's rights it runs with" {
+	# As root: nobody cannot write here, and the kernel asks the same.
+	printf data >setid
+	chmod 4777 setid
+	chmod 755 "$BATS_FILE_TMPDIR"
+	setpriv --bounding-set=-fsetid --inh-caps=-fsetid \
+		sh -c "printf new | dd of='$MNT/setid' conv=notrunc status=none"
+	assert_equal "$(stat -c %a setid)" 777
+}
+
+@test "O_APPEND writes go to the length, wherever it was moved" {
+	spec appended 'capacity=64K'
+	setfattr -n user.iobuf.length -v 8192 appended
+	assert_equal "$(errno_of '
+    fd = os.open(m + "appended", os.O_WRONLY | os.O_APPEND)
+    os.setxattr(m + "appended", "user.iobuf.length", b"0")
+    os.write(fd, b"hi")
+    assert os.fstat(fd).st_size == 2
+    os.write(fd, b"there")
+    assert open(m + "appended", "rb").read() == b"hithere"')" 0
+}
+
+@test "the state of a sparse file of terabytes is told from its bytes alone" {
+	truncate -s 500T sparse
+	printf x | dd of=sparse bs=1 seek=1T conv=notrunc status=none
+	assert_equal "$(state sparse resident)" "$(state sparse allocated)"
+	assert_not_equal "$(state sparse resident)" 0
+	assert_equal "$(state sparse length)" 549755813888000
+}
+
+@test "an access list that is not enforced is not taken: EOPNOTSUPP" {
+	touch listed
+	assert_equal "$(errno_of 'os.setxattr(m + "listed", "system.posix_acl_access", bytes.fromhex("0200000001000600ffffffff04000400ffffffff20000400ffffffff"))')" EOPNOTSUPP
+}

@@ -39,10 +39,47 @@ load helper
 	assert_equal "$exported" "$declared"
 }
 
+# man_part NAME: what the manual page has between the markers of NAME, as text.
+man_part() {
+	sed -n "/^\.\\\\\" $1 begins/,/^\.\\\\\" $1 ends/p" \
+		"$SOURCE/core/man/iobuf.3" | sed '/^\./d; s/\\e/\\/g'
+}
+
+@test "the example of the manual page compiles, runs, and prints what it says" {
+	man_part example >"$BATS_TEST_TMPDIR/example.c"
+	"${CC:-cc}" -Wall -Wextra -Werror "$BATS_TEST_TMPDIR/example.c" \
+		-I"$SOURCE/core/include" -L"$BUILD/lib" -liobuf \
+		-o "$BATS_TEST_TMPDIR/example"
+	LD_LIBRARY_PATH=$BUILD/lib run "$BATS_TEST_TMPDIR/example"
+	assert_success
+	assert_output "$(man_part output)"
+	[ -n "$output" ]
+}
+
+@test "the manual page has a prototype and a line for each public function" {
+	page=$SOURCE/core/man/iobuf.3
+	exported=$(nm -D --defined-only "$BUILD/lib/libiobuf.so" |
+		awk '$2 == "T" { print $3 }' | sed 's/@.*//' | sort -u)
+	prototypes=$(sed -nE 's/^\.F[no] (iobuf_[a-z_]+)( "[^"]+ .*)?$/\1/p' \
+		<(sed '/^\.Sh DESCRIPTION/,$d' "$page") | sort -u)
+	assert_equal "$prototypes" "$exported"
+	for name in $exported; do
+		sed '1,/^\.Sh DESCRIPTION/d' "$page" |
+			grep -qE "\bFn $name\b" || fail "$name is not described"
+	done
+}
+
+@test "the manual page is well-formed" {
+	command -v groff >/dev/null || skip "groff is missing"
+	run groff -mandoc -ww -z "$SOURCE/core/man/iobuf.3"
+	assert_success
+	assert_output ''
+}
+
 @test "install puts everything under DESTDIR" {
 	DESTDIR=$BATS_TEST_TMPDIR cmake --install "$BUILD" --prefix /usr >/dev/null
 	for file in bin/bufferfs bin/iobuf include/iobuf/iobuf.h \
-		include/iobuf/spec.h; do
+		include/iobuf/spec.h share/man/man3/iobuf.3; do
 		assert_exist "$BATS_TEST_TMPDIR/usr/$file"
 	done
 	pc=$(find "$BATS_TEST_TMPDIR/usr" -name libiobuf.pc)

@@ -143,3 +143,49 @@ END
 	read -r line <&"${MAPPER[0]}"
 	assert_equal "$(head -c 5 "$MNT/adopted")" BYTES
 }
+
+@test "a log that nobody reads does not end the daemon" {
+	unmount_fs
+	mkdir -p "$MNT"
+	mkfifo "$BATS_TEST_TMPDIR/log"
+	cat "$BATS_TEST_TMPDIR/log" >/dev/null 3>&- &
+	reader=$!
+	"$BUILD/bin/bufferfs" -f "$MNT" >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- &
+	echo $! >"$BATS_FILE_TMPDIR/holder"
+	serving() { [ -n "$(worker 2>/dev/null)" ]; }
+	eventually serving
+	kill "$reader"
+	wait "$reader" || true
+	old=$(worker)
+	kill -9 "$old"
+	echo alive >"$MNT/file"
+	assert_equal "$(cat "$MNT/file")" alive
+	assert_not_equal "$(worker)" "$old"
+}
+
+@test "a starter that ignores SIGCHLD gets a daemon that replaces its worker" {
+	unmount_fs
+	mkdir -p "$MNT"
+	python3 - "$BUILD/bin/bufferfs" "$MNT" 3>&- <<'END'
+import os, signal, subprocess, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.spawnv(os.P_NOWAIT, sys.argv[1], [sys.argv[1], sys.argv[2]])
+END
+	serving() { [ -n "$(state "$MNT" worker_pid)" ]; }
+	eventually serving
+	state "$MNT" holder_pid >"$BATS_FILE_TMPDIR/holder"
+	old=$(worker)
+	kill -9 "$old"
+	assert_not_equal "$(worker)" "$old"
+}
+
+@test "an adopted pool gets the size that is asked for now" {
+	unmount_fs
+	mount_fs -o size=64M
+	old=$(worker)
+	cd /
+	kill -9 "$(cat "$BATS_FILE_TMPDIR/holder")"
+	tail --pid="$old" -s 0.05 -f /dev/null
+	mount_fs -o size=32M
+	assert_equal "$(state "$MNT" size)" $((32 << 20))
+}

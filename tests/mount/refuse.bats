@@ -97,8 +97,8 @@ refuses_spec() { # ERRNO SPEC: on an empty buffer, also when it creates one
 }
 
 @test "what is not built yet is EOPNOTSUPP" {
-	for text in contiguous align=2M mask=0xffffffff purgeable task=1 task=self \
-		cache=inhibit cache=writethru cache=writecombine; do
+	for text in purgeable task=1 \
+		task=self; do
 		refuses_spec EOPNOTSUPP "$text"
 		refuses_spec EOPNOTSUPP "$text,capacity=1M"
 	done

@@ -70,6 +70,14 @@ m.flush()'"
 	assert_equal "$(user_state wired wired)" 65536
 }
 
+@test "cache modes work on the cached path" {
+	for mode in inhibit writethru writecombine; do
+		as_user "touch $mode && setfattr -n user.iobuf -v cache=$mode $mode"
+		as_user "echo $mode >$mode && sync $mode && echo more >>$mode"
+		assert_equal "$(as_user "cat $mode")" "$mode"$'\nmore'
+	done
+}
+
 @test "a direction that the cached path cannot keep is refused: EOPNOTSUPP" {
 	run as_user 'touch in && setfattr -n user.iobuf -v in,capacity=4096 in'
 	assert_output --partial 'Operation not supported'

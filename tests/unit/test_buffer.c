@@ -19,7 +19,7 @@ static struct iobuf_spec resolved(const char *text)
 static struct iobuf *created(const char *text)
 {
 	struct iobuf_spec spec = resolved(text);
-	struct iobuf_reason reason = { "" };
+	struct iobuf_reason reason = { 0 };
 	struct iobuf *b = NULL;
 	int r = iobuf_create(&spec, &b, &reason);
 
@@ -85,7 +85,7 @@ static void create_completes_the_specification(void **state)
 static void create_without_capacity_is_einval(void **state)
 {
 	struct iobuf_spec spec = resolved("pageable");
-	struct iobuf_reason reason = { "" };
+	struct iobuf_reason reason = { 0 };
 	struct iobuf *b = NULL;
 	int fd = new_memfd();
 
@@ -114,7 +114,7 @@ static void create_refuses_what_resolve_refuses(void **state)
 
 static void create_refuses_what_is_not_built(void **state)
 {
-	struct iobuf_spec spec = resolved("mask=0xffffffff,capacity=1M");
+	struct iobuf_spec spec = resolved("purgeable,capacity=1M");
 	struct iobuf *b = NULL;
 	int fd = new_memfd();
 
@@ -131,7 +131,7 @@ static void create_refuses_what_is_not_built(void **state)
 static void more_than_all_memory_is_enomem(void **state)
 {
 	struct iobuf_spec spec = resolved("capacity=0x3000000000000000");
-	struct iobuf_reason reason = { "" };
+	struct iobuf_reason reason = { 0 };
 	const unsigned int fds = open_fds();
 	struct iobuf *b = NULL;
 
@@ -147,7 +147,7 @@ static void create_in_a_full_filesystem(void)
 	struct iobuf_spec large = resolved("pageable,capacity=2M");
 	struct iobuf_spec wired = resolved("wired,capacity=2M");
 	struct iobuf_spec small = resolved("capacity=1M");
-	struct iobuf_reason reason = { "" };
+	struct iobuf_reason reason = { 0 };
 	struct iobuf *b = NULL;
 	int fd;
 
@@ -691,7 +691,7 @@ static void create_under_a_lock_limit(void)
 {
 	struct iobuf_spec large = resolved("wired,capacity=1M");
 	struct iobuf_spec small = resolved("wired,capacity=16K");
-	struct iobuf_reason reason = { "" };
+	struct iobuf_reason reason = { 0 };
 	const unsigned int fds = open_fds();
 	struct iobuf *b = NULL;
 	int fd;

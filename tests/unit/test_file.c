@@ -106,7 +106,7 @@ static uint64_t created_as(const char *name, const char *spec)
 static int get(uint64_t nodeid, const char *name, char *ret_text, size_t size)
 {
 	size_t n = 0;
-	int r = bfs_getxattr(&fs, nodeid, name, ret_text, size - 1, &n);
+	int r = bfs_getxattr(&fs, nodeid, name, getpid(), ret_text, size - 1, &n);
 
 	ret_text[r == 0 ? n : 0] = '\0';
 	return r;
@@ -134,7 +134,7 @@ static int write_at(uint64_t nodeid, uint64_t offset, const void *bytes,
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = bfs_file_open(&fs, nodeid, O_RDWR, &file);
 
-	return r < 0 ? r : bfs_file_write(&file, offset, bytes, size, ret_size);
+	return r < 0 ? r : bfs_file_write(&file, offset, false, bytes, size, ret_size);
 }
 
 static int truncate_to(uint64_t nodeid, uint64_t size)
@@ -331,7 +331,7 @@ static void bad_requests_have_their_errno_and_change_nothing(void **state)
 		{ "user.iobuf", "capacity=18446744073709551616", EOVERFLOW },
 		{ "user.iobuf", "capacity=18446744073709551615", EOVERFLOW },
 		{ "user.iobuf", "wired,purgeable", EINVAL },
-		{ "user.iobuf", "mask=0xffffffff,capacity=1M", EOPNOTSUPP },
+		{ "user.iobuf", "purgeable,capacity=1M", EOPNOTSUPP },
 		{ "user.iobuf.options", "capacity=1M", EINVAL },
 		{ "user.iobuf.options", "0x100000", EINVAL },
 		{ "user.iobuf.options", "bogus", EINVAL },
@@ -767,14 +767,14 @@ static void a_small_buffer_is_erange_and_none_asks_for_the_size(void **state)
 	(void)state;
 	NEEDS_POOL();
 	nodeid = created_as("f", "capacity=1M");
-	assert_int_equal(bfs_getxattr(&fs, nodeid, "user.iobuf.capacity", text,
+	assert_int_equal(bfs_getxattr(&fs, nodeid, "user.iobuf.capacity", getpid(), text,
 				      6, &n),
 			 -ERANGE);
-	assert_int_equal(bfs_getxattr(&fs, nodeid, "user.iobuf.capacity", NULL,
+	assert_int_equal(bfs_getxattr(&fs, nodeid, "user.iobuf.capacity", getpid(), NULL,
 				      0, &n),
 			 0);
 	assert_int_equal(n, 7);
-	assert_int_equal(bfs_getxattr(&fs, nodeid, "user.iobuf.capacity", text,
+	assert_int_equal(bfs_getxattr(&fs, nodeid, "user.iobuf.capacity", getpid(), text,
 				      7, &n),
 			 0);
 	assert_memory_equal(text, "1048576", 7);

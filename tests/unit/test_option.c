@@ -13,7 +13,7 @@ static int parse(const char *text, struct iobuf_spec *ret_spec)
 static struct iobuf_spec parsed(const char *text)
 {
 	struct iobuf_spec spec;
-	struct iobuf_reason reason = { "" };
+	struct iobuf_reason reason = { 0 };
 	int r = iobuf_spec_parse(text, strlen(text), &spec, &reason);
 
 	if (r < 0)
@@ -30,7 +30,7 @@ static int resolve(struct iobuf_spec *spec)
 static void refused(const char *text, size_t size, int error)
 {
 	struct iobuf_spec spec, before;
-	struct iobuf_reason reason = { "" };
+	struct iobuf_reason reason = { 0 };
 	int r;
 
 	memset(&before, 0xa5, sizeof(before));

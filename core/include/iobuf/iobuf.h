@@ -22,6 +22,7 @@
 
 #include <iobuf/spec.h>
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,8 @@ struct iobuf_report {
 				 never touched is not */
 	uint64_t wired;       /* resident and locked by this descriptor */
 	uint64_t huge;        /* in huge pages; IOBUF_UNKNOWN before Linux 6.7 */
+	uint64_t pinned;      /* wired, and kept from moving (contiguous and
+				 masked buffers, where io_uring is allowed) */
 	uint64_t longest_run; /* longest run of physically adjacent bytes;
 				 IOBUF_UNKNOWN without CAP_SYS_ADMIN, which
 				 /proc/PID/pagemap wants for frame numbers */
@@ -59,9 +62,11 @@ struct iobuf_report {
  * capacity.
  *
  * Returns 0; what iobuf_spec_resolve() and iobuf_spec_supported() return;
- * -EINVAL without a capacity; -ENOMEM when the memory cannot be had, or the
+ * -EINVAL without a capacity; -EPERM for contiguous or masked memory without
+ * CAP_SYS_ADMIN, which reading page frame numbers takes; -EINTR (see
+ * iobuf_set_interrupt_check()); -ENOMEM when the memory cannot be had, or the
  * lock limit (RLIMIT_MEMLOCK, getrlimit(2)) is reached; -EMFILE, -ENFILE.
- * May block while memory is made free.
+ * May block while memory is made free; -EINTR when a signal ends that.
  */
 int iobuf_create(const struct iobuf_spec *spec, struct iobuf **ret_buffer,
 		 struct iobuf_reason *ret_reason);
@@ -83,6 +88,108 @@ int iobuf_create_in_file(const struct iobuf_spec *spec, int fd,
 			 struct iobuf_reason *ret_reason);
 
 /*
+ * Apple's constructors. Each builds a specification and is otherwise
+ * iobuf_create(): memory of its own, reserved (unless pageable, wired and
+ * locked) and zero on return, of which the caller gets one reference in
+ * *ret_buffer. They may be called from any thread. Common arguments:
+ *
+ * task       IOBUF_TASK_KERNEL (0): the memory belongs to this process. A
+ *            process id names an owner, whose memory must be pageable.
+ * options    IOBUF_* bits, exact: an absent bit is off, so that 0 is wired,
+ *            unshared, and without a direction.
+ * capacity   bytes, 1 or more. The length starts equal to it.
+ * alignment  bytes, a power of two; 1 asks for none. Sharing or a cache mode
+ *            raises it to a page; a page or more rounds the capacity up to
+ *            whole pages; more than a page implies IOBUF_CONTIGUOUS.
+ *
+ * All return 0; -EINVAL for capacity 0 and for what iobuf_spec_resolve()
+ * refuses; -EOVERFLOW, -EOPNOTSUPP, -EPERM, -ENOMEM, -EMFILE, -ENFILE and
+ * -EINTR as iobuf_create(); and what is said of each. A failure leaves no
+ * memory, mapping or descriptor behind.
+ */
+
+/* (Apple: inTaskWithOptions) */
+int iobuf_in_task_with_options(int32_t task, uint32_t options,
+			       uint64_t capacity, uint64_t alignment,
+			       struct iobuf **ret_buffer);
+
+/*
+ * The same, with two numbers for the owner's accounting, which nothing here
+ * interprets; of other buffers they are 0. The text tag of a specification is
+ * another thing. (Apple: inTaskWithOptions with kernTag and userTag)
+ */
+int iobuf_in_task_with_options_and_tags(int32_t task, uint32_t options,
+					uint64_t capacity, uint64_t alignment,
+					uint32_t kernel_tag, uint32_t user_tag,
+					struct iobuf **ret_buffer);
+
+/* The tags that the buffer was made with. They never change. */
+uint32_t iobuf_get_kernel_tag(const struct iobuf *buffer);
+uint32_t iobuf_get_user_tag(const struct iobuf *buffer);
+
+/* iobuf_in_task_with_options() of this process. (Apple: withOptions) */
+int iobuf_with_options(uint32_t options, uint64_t capacity, uint64_t alignment,
+		       struct iobuf **ret_buffer);
+
+/*
+ * Wired, unshared memory of this process. (Apple: withCapacity)
+ *
+ * capacity    not rounded.
+ * direction   one of IOBUF_DIRECTION_*; -EINVAL for anything else.
+ * contiguous  whether it shall be one physical run.
+ */
+int iobuf_with_capacity(uint64_t capacity, uint32_t direction, bool contiguous,
+			struct iobuf **ret_buffer);
+
+/*
+ * iobuf_with_capacity() that holds a copy of `size` bytes: its length and its
+ * capacity are `size`. The direction does not bind this copy. -EFAULT when
+ * `bytes` cannot be read. (Apple: withBytes)
+ */
+int iobuf_with_bytes(const void *bytes, size_t size, uint32_t direction,
+		     bool contiguous, struct iobuf **ret_buffer);
+
+/*
+ * iobuf_in_task_with_options() with alignment 1 that holds a copy of another
+ * process's memory. (Apple: withCopy)
+ *
+ * source   the process id to read from; 0: this process.
+ * address  where in it.
+ * size     bytes; the length of the buffer. Its capacity is the same, or whole
+ *          pages where the options round it up.
+ *
+ * The copy is made by process_vm_readv(2) with the caller's rights, and is not
+ * atomic: the source runs on. -EPERM when those rights do not let the caller
+ * trace the source; -ESRCH when there is no such process; -EFAULT when not all
+ * of the memory can be read.
+ */
+int iobuf_with_copy(int32_t task, uint32_t options, int32_t source,
+		    uint64_t address, uint64_t size, struct iobuf **ret_buffer);
+
+/*
+ * iobuf_in_task_with_options() whose every page lies at a physical address with
+ * no bits but those of `mask` (0: any address). The alignment comes from the
+ * mask: its low zero bits, at least a page. Such memory is wired: -EINVAL with
+ * IOBUF_PAGEABLE; -ENOMEM when no such pages can be had.
+ * (Apple: inTaskWithPhysicalMask)
+ */
+int iobuf_in_task_with_physical_mask(int32_t task, uint32_t options,
+				     uint64_t capacity, uint64_t mask,
+				     struct iobuf **ret_buffer);
+
+/*
+ * iobuf_in_task_with_options() with a page without access before and after its
+ * mapping in this process, so that to run over either end is a SIGSEGV, not a
+ * neighbour's bytes. The capacity rounds up to whole pages. -EINVAL with
+ * IOBUF_PAGEABLE or IOBUF_CONTIGUOUS, as Apple's, and therefore with a task
+ * other than IOBUF_TASK_KERNEL. Other processes' mappings have no such pages.
+ * (Apple: inTaskWithGuardPages)
+ */
+int iobuf_in_task_with_guard_pages(int32_t task, uint32_t options,
+				   uint64_t capacity,
+				   struct iobuf **ret_buffer);
+
+/*
  * Describe a file that holds a buffer already: nothing is allocated, mapped,
  * or wired. A specification without capacity gives an elastic buffer of
  * `length` bytes.
@@ -95,6 +202,28 @@ int iobuf_create_in_file(const struct iobuf_spec *spec, int fd,
  */
 int iobuf_attach(const struct iobuf_spec *spec, int fd, uint64_t length,
 		 struct iobuf **ret_buffer);
+
+/*
+ * Let the creations of the calling thread be interrupted: `check` is asked
+ * between the steps of those that can take long (contiguous and masked memory),
+ * and when it returns true the creation fails with -EINTR. NULL: never.
+ */
+void iobuf_set_interrupt_check(bool (*check)(void *context), void *context);
+
+/*
+ * Walk the physical memory of a buffer (Apple: getPhysicalSegment).
+ *
+ * offset       where to begin, below the capacity.
+ * ret_address  receives the physical address of the byte there.
+ * ret_size     receives the bytes that follow it in one run, at least 1.
+ *
+ * The buffer has to be prepared; the answer can change at any time unless the
+ * memory is pinned as well. Returns 0; -EINVAL at or past the capacity; -EPERM
+ * without CAP_SYS_ADMIN; -ENXIO where nothing is mapped in; -EBADF with neither
+ * file nor mapping.
+ */
+int iobuf_get_physical_segment(struct iobuf *buffer, uint64_t offset,
+			       uint64_t *ret_address, uint64_t *ret_size);
 
 /* Take one more reference. Returns its argument. */
 struct iobuf *iobuf_retain(struct iobuf *buffer);
@@ -164,7 +293,8 @@ int iobuf_set_direction(struct iobuf *buffer, uint32_t direction);
  * offset, size  what to transfer; clamped to the length.
  * ret_size      receives the bytes transferred: 0 at or past the length.
  *
- * Returns 0; -EPERM unless the direction has `out`; errors of pread(2).
+ * Returns 0; -EPERM unless the direction has `out`; errors of pread(2); in a
+ * cache mode, those of mmap(2) too; -EIO as in iobuf_handle_sigbus().
  */
 int iobuf_read_bytes(struct iobuf *buffer, uint64_t offset, void *bytes,
 		     size_t size, size_t *ret_size);
@@ -178,7 +308,8 @@ int iobuf_read_bytes(struct iobuf *buffer, uint64_t offset, void *bytes,
  *
  * Returns 0; -EPERM unless the direction has `in`; -EFBIG when nothing fits,
  * which is when size > 0 and offset >= capacity of a fixed buffer; -ENOSPC,
- * -ENOMEM when an elastic buffer cannot grow; errors of pwrite(2).
+ * -ENOMEM when an elastic buffer cannot grow; errors of pwrite(2); in a cache
+ * mode, those of mmap(2) too; -EIO as in iobuf_handle_sigbus().
  */
 int iobuf_write_bytes(struct iobuf *buffer, uint64_t offset, const void *bytes,
 		      size_t size, size_t *ret_size);
@@ -219,6 +350,55 @@ int iobuf_complete(struct iobuf *buffer);
  * Returns 0; -ENOMEM; errors of fstat(2).
  */
 int iobuf_get_report(struct iobuf *buffer, struct iobuf_report *ret_report);
+
+/* What iobuf_perform_operation() does; Apple's numbers. */
+enum iobuf_operation {
+	IOBUF_OPERATION_FLUSH = 1, /* write back and evict
+				      (kIOMemoryIncoherentIOFlush) */
+	IOBUF_OPERATION_STORE = 2, /* write back; lines stay cached where the
+				      CPU can (kIOMemoryIncoherentIOStore) */
+};
+
+/*
+ * Have the CPU caches, of all CPUs, write what they hold of bytes
+ * [offset, offset + size) back to memory (Apple: performOperation). For devices
+ * and memory that do not see the caches, and to measure from cold ones. Works
+ * in every cache mode, and on whole cache lines.
+ *
+ * It touches no byte, and no page that is not in memory. By what this CPU has:
+ * clwb, clflushopt or clflush on x86-64, dc cvac and dc civac on arm64. A store
+ * without clwb evicts as well. Elsewhere it is a full memory fence and leaves
+ * lines where they are.
+ *
+ * Returns 0; -EINVAL for another operation, and when the range reaches past the
+ * capacity (of an elastic buffer, its length); -EBADF when it needs a file that
+ * the descriptor has not; errors of mmap(2) and mincore(2).
+ */
+int iobuf_perform_operation(struct iobuf *buffer,
+			    enum iobuf_operation operation, uint64_t offset,
+			    uint64_t size);
+
+/*
+ * Transfers and shared files. A process that maps the same file can take pages
+ * out of it (MADV_REMOVE, ftruncate(2)); when none can be had to replace them,
+ * to touch the mapping raises SIGBUS. Transfers touch it in a cache mode other
+ * than default and copyback, and when the descriptor has no file;
+ * iobuf_perform_operation() does. No handler is installed here: a program
+ * that shares files with processes that it does not trust installs one by
+ * sigaction(2) with SA_SIGINFO, any other flags and any mask, and calls this
+ * first.
+ *
+ * info  what the handler was given.
+ *
+ * It does not return when the fault was in such a call of this thread: that
+ * call goes on, and answers as pread(2) and pwrite(2) on the file do, which is
+ * -ENOSPC for want of pages; without a file a transfer is -EIO. Otherwise it
+ * returns false: the fault is not of this library.
+ * May be called in a signal handler only, with a signal that this thread got.
+ */
+#ifdef SA_SIGINFO /* strict ISO C has neither this nor siginfo_t */
+bool iobuf_handle_sigbus(const siginfo_t *info);
+#endif
 
 #ifdef __cplusplus
 }

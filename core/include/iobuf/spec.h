@@ -33,7 +33,21 @@ extern "C" {
 #define IOBUF_PAGEABLE   0x00000020u /* kIOMemoryPageable; absent means wired */
 #define IOBUF_PURGEABLE  0x00000040u /* kIOMemoryPurgeable */
 
-/* Cache mode of transfers, bits 8-11 (Apple: kIOMapDefaultCache, ...). */
+/*
+ * Cache mode of transfers, bits 8-11 (Apple: kIOMapDefaultCache, ...): what
+ * becomes of the cache lines of the buffer that a transfer touches. Mappings
+ * are cached as all memory is: other page attributes take a driver.
+ *   default, copyback  nothing special.
+ *   writecombine       bytes go into the buffer by streaming stores, past the
+ *                      caches, and a fence.
+ *   writethru          lines that a transfer wrote are written back, and stay
+ *                      cached where the CPU has clwb or dc cvac; else they are
+ *                      evicted too.
+ *   inhibit            lines are written back and evicted after a transfer, and
+ *                      before one out of the buffer.
+ * A CPU without such instructions (see iobuf_perform_operation()) has a fence
+ * instead. In the last three, transfers of one descriptor take turns.
+ */
 #define IOBUF_CACHE_MASK         0x00000f00u
 #define IOBUF_CACHE_DEFAULT      0x00000000u
 #define IOBUF_CACHE_INHIBIT      0x00000100u
@@ -88,6 +102,9 @@ struct iobuf_spec {
 /* Why a specification was refused, in words for a log or a terminal. */
 struct iobuf_reason {
 	char text[192];
+	/* Where contiguous memory could not be had: bytes of the longest
+	 * physical run that was seen. */
+	uint64_t longest_run;
 };
 
 /* What a specification falls back to: pageable, inout, shared, elastic. */

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * caller.h - what the process that asks may do. It waits for us meanwhile, so
+ * that its process id cannot become another's.
+ */
+#ifndef BFS_CALLER_H
+#define BFS_CALLER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* CAP_SYS_ADMIN in our user namespace: what the kernel asks for as well. */
+bool bfs_may_see_physical(pid_t pid);
+
+#endif

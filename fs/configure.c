@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * configure.c - how a file becomes the buffer that was asked for.
+ */
+#include "file_internal.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void empty(int fd)
+{
+	if (ftruncate(fd, 0) < 0)
+		bfs_log(LOG_ERR, "cannot empty a file of the pool: %s",
+			strerror(errno));
+}
+
+/* The state of a buffer that could not be had tells how near it was. */
+static void note_longest_run(struct bfs_file *file, uint64_t longest_run)
+{
+	struct bfs_record record = file->record;
+
+	record.longest_run = longest_run;
+	if (bfs_file_store(file, &record) < 0)
+		bfs_log(LOG_WARNING, "a longest run could not be noted");
+}
+
+/*
+ * Allocate a fixed buffer. The record is the commit: a slot marked allocating
+ * whose file has no capacity on record is emptied by the next worker.
+ */
+static int allocate(struct bfs_file *file, const struct bfs_record *record,
+		    struct iobuf_reason *ret_reason)
+{
+	struct bfs_slot *slot;
+	struct iobuf *buffer;
+	int r = bfs_inode_take_slot(file->fs->inodes, file->inode);
+
+	if (r < 0 || (bfs_record_is_wired(record) &&
+		      (r = bfs_file_charge(file, record, record->spec.capacity)) < 0))
+		return r;
+	slot = file->inode->slot;
+	/* Killed after the commit, it has to be wired by the next worker. */
+	slot->flags |= BFS_SLOT_ALLOCATING |
+		       (bfs_record_is_wired(record) ? BFS_SLOT_WIRED : 0);
+	r = iobuf_create_in_file(&record->spec, file->fd, &buffer, ret_reason);
+	if (r == 0 && (r = bfs_file_store(file, record)) < 0) {
+		iobuf_release(buffer);
+		empty(file->fd);
+	}
+	if (r < 0) {
+		slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
+		bfs_file_uncharge(file, record, 0);
+	} else if (bfs_record_is_wired(record))
+		bfs_file_keep_wired(file, buffer);
+	else
+		iobuf_release(buffer);
+	slot->flags &= ~(uint32_t)BFS_SLOT_ALLOCATING;
+	if (r == -ENOMEM && bfs_record_is_physical(record) && ret_reason)
+		note_longest_run(file, ret_reason->longest_run);
+	return r;
+}
+
+/* May the buffer become what `spec` says? */
+static int check_change(const struct bfs_file *file,
+			const struct iobuf_spec *spec,
+			struct iobuf_reason *reason)
+{
+	const struct bfs_slot *slot = file->inode->slot;
+	struct stat st;
+	const char *why = NULL;
+
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	if (!bfs_file_is_empty(file, &st))
+		why = "the buffer is allocated";
+	else if (slot && slot->plain_opens)
+		why = "it is open for writing without the daemon";
+	else if (slot && slot->opens &&
+		 ((spec->options ^ file->record.spec.options) &
+		  IOBUF_SHARING_MASK))
+		why = "it is open, and sharing cannot change under an open file";
+	if (!why)
+		return 0;
+	snprintf(reason->text, sizeof(reason->text), "%s", why);
+	return -EBUSY;
+}
+
+/* The kernel's page cache cannot tell a transfer from a mapping's fault. */
+static int check_datapath(const struct bfs_file *file,
+			  const struct iobuf_spec *spec,
+			  struct iobuf_reason *reason)
+{
+	const uint32_t direction = spec->options & IOBUF_DIRECTION_MASK;
+
+	if (file->fs->shared->passthrough ||
+	    direction == IOBUF_DIRECTION_INOUT ||
+	    (spec->options & IOBUF_SHARING_MASK) == IOBUF_UNSHARED)
+		return 0;
+	snprintf(reason->text, sizeof(reason->text),
+		 "direction %s of a shared buffer needs passthrough",
+		 iobuf_direction_name(direction));
+	return -EOPNOTSUPP;
+}
+
+/*
+ * An empty buffer that seems to be open: give the kernel a moment to say that
+ * it was closed (touch f && setfattr ... f). Somebody else may have the lock
+ * meanwhile, so the record is read again.
+ */
+static int wait_for_release(struct bfs_file *file, bool plain_only)
+{
+	const struct bfs_slot *slot = file->inode->slot;
+	struct stat st;
+
+	if (!slot || !(plain_only ? slot->plain_opens : slot->opens))
+		return 0;
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	if (!bfs_file_is_empty(file, &st))
+		return 0;
+	bfs_inode_wait_for_release(file->inode, plain_only);
+	return bfs_record_load_fd(file->fd, &file->record);
+}
+
+int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
+		       const struct iobuf_spec *defaults, uint32_t flags,
+		       struct iobuf_reason *ret_reason)
+{
+	/* `defaults` may be the record's own, which can be read again here. */
+	const struct iobuf_spec fallback = *defaults;
+	struct bfs_record record;
+	int r = wait_for_release(file, !(asked->given & IOBUF_GIVEN_SHARING));
+
+	if (r < 0)
+		return r;
+	record = file->record;
+	if ((r = iobuf_spec_resolve(asked, &fallback, &record.spec,
+				    ret_reason)) < 0)
+		return r;
+	if (file->record.present &&
+	    iobuf_spec_equal(&record.spec, &file->record.spec) &&
+	    (bfs_record_is_fixed(&record) || file->record.flags == flags))
+		return 0;
+	if ((r = iobuf_spec_supported(&record.spec, ret_reason)) < 0 ||
+	    (r = check_datapath(file, &record.spec, ret_reason)) < 0)
+		return r;
+	if ((r = check_change(file, &record.spec, ret_reason)) < 0)
+		return iobuf_spec_equal(&record.spec, &file->record.spec) ? 0
+									  : r;
+	bfs_file_drop_wired(file);
+	record.flags = flags;
+	record.longest_run = 0;
+	record.length = record.spec.capacity;
+	return bfs_record_is_fixed(&record) ? allocate(file, &record, ret_reason)
+				 : bfs_file_store(file, &record);
+}
+
+int bfs_file_unconfigure(struct bfs_file *file)
+{
+	struct iobuf_reason reason;
+	struct bfs_record record = file->record;
+	int r;
+
+	if (!(record.flags & BFS_RECORD_EXPLICIT))
+		return -ENODATA;
+	r = iobuf_spec_resolve(&record.inherited, &record.inherited,
+			       &record.spec, NULL);
+	if (r < 0 || (r = check_change(file, &record.spec, &reason)) < 0)
+		return r;
+	bfs_file_drop_wired(file);
+	record.flags = 0;
+	return bfs_file_store(file, &record);
+}
+
+const struct iobuf_spec *bfs_directory_defaults(const struct bfs_fs *fs,
+						const struct bfs_record *record)
+{
+	return record->present ? &record->spec : &fs->defaults;
+}
+
+int bfs_file_inherit(struct bfs_file *file, const struct bfs_record *directory)
+{
+	struct iobuf_reason reason = { 0 };
+	struct iobuf_spec nothing = iobuf_spec_default;
+	const struct iobuf_spec *defaults =
+		bfs_directory_defaults(file->fs, directory);
+	int r;
+
+	nothing.given = 0;
+	if (iobuf_spec_equal(defaults, &file->record.spec))
+		return 0; /* a plain buffer needs no record */
+	file->record.inherited = *defaults;
+	r = bfs_file_configure(file, &nothing, defaults,
+			       directory->flags & BFS_RECORD_EXPLICIT, &reason);
+	if (r < 0)
+		bfs_log_refusal("a new file cannot have its directory's "
+				"defaults: %s", reason.text);
+	return r;
+}
+
+int bfs_file_set_direction(struct bfs_file *file, uint32_t direction,
+			   struct iobuf_reason *ret_reason)
+{
+	const struct bfs_slot *slot = file->inode->slot;
+	struct bfs_record record = file->record;
+	int r;
+
+	if (direction == (record.spec.options & IOBUF_DIRECTION_MASK))
+		return 0;
+	if (slot && slot->plain_opens)
+		bfs_inode_wait_for_release(file->inode, true);
+	if ((r = bfs_record_load_fd(file->fd, &record)) < 0)
+		return r;
+	slot = file->inode->slot;
+	record.spec.options &= ~IOBUF_DIRECTION_MASK;
+	record.spec.options |= direction;
+	record.flags |= BFS_RECORD_EXPLICIT;
+	if ((r = check_datapath(file, &record.spec, ret_reason)) < 0)
+		return r;
+	/* A descriptor that skips the daemon would skip the direction too. */
+	if (slot && slot->plain_opens) {
+		snprintf(ret_reason->text, sizeof(ret_reason->text),
+			 "it is open for transfers without the daemon");
+		return -EBUSY;
+	}
+	if ((r = bfs_file_store(file, &record)) < 0)
+		return r;
+	if (file->inode->wired)
+		iobuf_set_direction(file->inode->wired, direction);
+	return 0;
+}

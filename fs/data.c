@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * data.c - sizes and bytes of a buffer, and the look at what it has.
+ */
+#include "file_internal.h"
+
+#include "fd.h"
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* The first size of a contiguous buffer is its capacity. */
+static int allocate_by_size(struct bfs_file *file, uint64_t size)
+{
+	struct iobuf_reason reason = { 0 };
+	struct iobuf_spec asked = iobuf_spec_default;
+	int r;
+
+	if (size == 0)
+		return 0;
+	asked.given = IOBUF_GIVEN_CAPACITY;
+	asked.capacity = size;
+	r = bfs_file_configure(file, &asked, &file->record.spec,
+			       file->record.flags, &reason);
+	if (r < 0)
+		bfs_log_refusal("not allocated: %s", reason.text);
+	return r == 0 && file->record.length != size
+		       ? bfs_file_set_length(file, size)
+		       : r;
+}
+
+static bool waits_for_size(const struct bfs_file *file)
+{
+	return bfs_record_is_physical(&file->record) && !bfs_record_is_fixed(&file->record);
+}
+
+/* Before a wired elastic buffer changes its size, and after. */
+static int charge_growth(struct bfs_file *file, uint64_t size)
+{
+	return bfs_record_is_fixed(&file->record) || !bfs_record_is_wired(&file->record)
+		       ? 0
+		       : bfs_file_charge(file, &file->record, size);
+}
+
+static void settle_charge(struct bfs_file *file, const struct iobuf *buffer)
+{
+	if (!bfs_record_is_fixed(&file->record) && bfs_record_is_wired(&file->record))
+		bfs_file_uncharge(file, &file->record, iobuf_get_length(buffer));
+}
+
+int bfs_file_truncate(struct bfs_file *file, uint64_t size)
+{
+	struct iobuf *buffer;
+	int r, stored;
+
+	if (waits_for_size(file))
+		return allocate_by_size(file, size);
+
+	/* The plain case: nothing but the file knows its size. */
+	if (!bfs_record_is_fixed(&file->record) && !bfs_record_is_wired(&file->record))
+		return ftruncate(file->fd, (off_t)size) < 0 ? -errno : 0;
+	if ((r = bfs_file_get_buffer(file, &buffer)) < 0)
+		return r;
+	if ((r = charge_growth(file, size)) == 0)
+		r = iobuf_truncate(buffer, size);
+	settle_charge(file, buffer);
+	stored = bfs_file_put_buffer(file, buffer);
+	return r < 0 ? r : stored;
+}
+
+int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
+		      uint64_t size)
+{
+	struct stat st;
+	uint64_t end;
+	int r;
+
+	if (__builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
+		return -EFBIG;
+	if (waits_for_size(file) && mode == 0)
+		return allocate_by_size(file, end);
+	if (!bfs_record_is_fixed(&file->record) && !bfs_record_is_wired(&file->record))
+		return fallocate(file->fd, mode, (off_t)offset, (off_t)size) < 0
+			       ? -errno
+			       : 0;
+	if (mode != 0)
+		return -EOPNOTSUPP;
+	if (bfs_record_is_fixed(&file->record) && end > file->record.spec.capacity)
+		return -EFBIG;
+	if ((r = bfs_file_stat(file, &st)) < 0)
+		return r;
+	/* All of it is reserved already; what is missing is the length. */
+	return end > (uint64_t)st.st_size ? bfs_file_truncate(file, end) : 0;
+}
+
+int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
+		   const void *bytes, size_t size, size_t *ret_size)
+{
+	struct iobuf *buffer;
+	size_t done = 0;
+	int r, stored;
+
+	if (waits_for_size(file))
+		return -ENOSPC; /* a write does not say how much it will be */
+	if ((r = bfs_file_get_buffer(file, &buffer)) < 0)
+		return r;
+	if (append)
+		offset = iobuf_get_length(buffer);
+	if ((r = charge_growth(file, offset + size)) == 0)
+		r = iobuf_write_bytes(buffer, offset, bytes, size, &done);
+	settle_charge(file, buffer);
+	stored = bfs_file_put_buffer(file, buffer);
+	if (r < 0 || stored < 0)
+		return r < 0 ? r : stored;
+	*ret_size = done;
+	return 0;
+}
+
+/* Through the mapping that there is, rather than one for each read. */
+static int read_wired(struct bfs_fs *fs, uint64_t nodeid, int *fd,
+		      uint64_t offset, void *bytes, size_t size,
+		      size_t *ret_size)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	struct iobuf *buffer;
+	int r;
+
+	if ((r = bfs_file_open_fd(fs, nodeid, fd, &file)) < 0 ||
+	    (r = bfs_file_borrow_buffer(&file, &buffer)) < 0)
+		return r;
+	r = iobuf_read_bytes(buffer, offset, bytes, size, ret_size);
+	bfs_file_put_buffer(&file, buffer);
+	return r;
+}
+
+int bfs_file_read(struct bfs_fs *fs, uint64_t nodeid, uint64_t offset,
+		  void *bytes, size_t size, size_t *ret_size)
+{
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_RDONLY);
+	struct bfs_record record;
+	struct iobuf *buffer;
+	struct stat st;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if ((r = bfs_record_load_fd(fd, &record)) < 0)
+		return r;
+	if (bfs_record_is_wired(&record) && bfs_record_has_cache_mode(&record))
+		return read_wired(fs, nodeid, &fd, offset, bytes, size,
+				  ret_size);
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	bfs_record_apply(&record, &st);
+	r = iobuf_attach(&record.spec, fd, (uint64_t)st.st_size, &buffer);
+	if (r < 0)
+		return r;
+	r = iobuf_read_bytes(buffer, offset, bytes, size, ret_size);
+	iobuf_release(buffer);
+	return r;
+}
+
+int bfs_file_sync(struct bfs_fs *fs, uint64_t nodeid)
+{
+	BFS_FD int path_fd = bfs_node_open(fs->nodes, nodeid,
+					   O_PATH | O_NOFOLLOW);
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_record record;
+	struct iobuf *buffer;
+	int r;
+
+	if (path_fd < 0)
+		return path_fd;
+	if ((r = bfs_record_load_fd(path_fd, &record)) < 0 ||
+	    !bfs_record_has_cache_mode(&record))
+		return r;
+	if ((r = bfs_file_open(fs, nodeid, O_RDONLY, &file)) < 0 ||
+	    (r = bfs_file_borrow_buffer(&file, &buffer)) < 0)
+		return r;
+	r = iobuf_perform_operation(buffer, IOBUF_OPERATION_STORE, 0,
+				    iobuf_get_capacity(buffer));
+	bfs_file_put_buffer(&file, buffer);
+	return r;
+}
+
+int bfs_file_set_length(struct bfs_file *file, uint64_t length)
+{
+	struct iobuf *buffer;
+	int r, stored;
+
+	if ((r = bfs_file_get_buffer(file, &buffer)) < 0)
+		return r;
+	r = iobuf_set_length(buffer, length);
+	stored = bfs_file_put_buffer(file, buffer);
+	return r < 0 ? r : stored;
+}
+
+int bfs_file_report(struct bfs_file *file, struct iobuf_report *ret_report)
+{
+	struct iobuf *buffer = file->inode->wired;
+	struct stat st;
+	int r;
+
+	if (buffer) {
+		iobuf_set_fd(buffer, file->fd);
+		r = iobuf_get_report(buffer, ret_report);
+		iobuf_set_fd(buffer, -1);
+		return r;
+	}
+	if ((r = bfs_file_stat(file, &st)) < 0 ||
+	    (r = iobuf_attach(&file->record.spec, file->fd,
+			      (uint64_t)st.st_size, &buffer)) < 0)
+		return r;
+	r = iobuf_get_report(buffer, ret_report);
+	iobuf_release(buffer);
+	return r;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file_internal.h - what the files behind file.h share: file.c (open, look),
+ * configure.c (become), wiring.c (locked memory and its limits), data.c (bytes).
+ */
+#ifndef BFS_FILE_INTERNAL_H
+#define BFS_FILE_INTERNAL_H
+
+#include "file.h"
+
+static inline bool bfs_record_is_fixed(const struct bfs_record *record)
+{
+	return record->spec.capacity > 0;
+}
+
+static inline bool bfs_record_is_wired(const struct bfs_record *record)
+{
+	return !(record->spec.options & IOBUF_PAGEABLE);
+}
+
+/* Something is to be done about its cache lines. */
+static inline bool bfs_record_has_cache_mode(const struct bfs_record *record)
+{
+	const uint32_t mode = record->spec.options & IOBUF_CACHE_MASK;
+
+	return mode != IOBUF_CACHE_DEFAULT && mode != IOBUF_CACHE_COPYBACK;
+}
+
+static inline bool bfs_record_is_physical(const struct bfs_record *record)
+{
+	return (record->spec.options & IOBUF_CONTIGUOUS) ||
+	       record->spec.physical_mask;
+}
+
+/* Replace the record on the file, then the one in memory. */
+int bfs_file_store(struct bfs_file *file, const struct bfs_record *record);
+
+/* Count what the buffer will have wired, all in all; -ENOMEM over a limit. */
+int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
+		    uint64_t bytes);
+void bfs_file_uncharge(struct bfs_file *file, const struct bfs_record *record,
+		       uint64_t down_to);
+
+/* Keep a buffer's memory locked, by the descriptor's mapping alone; takes the
+ * reference. And let go of it. */
+void bfs_file_keep_wired(struct bfs_file *file, struct iobuf *buffer);
+void bfs_file_drop_wired(struct bfs_file *file);
+
+/*
+ * The descriptor of the buffer, with the file lent to it. get: a wired buffer
+ * has its memory wired, here if need be. borrow: as it is. Give it back with
+ * put, which records a length that moved.
+ */
+int bfs_file_borrow_buffer(struct bfs_file *file, struct iobuf **ret_buffer);
+int bfs_file_get_buffer(struct bfs_file *file, struct iobuf **ret_buffer);
+int bfs_file_put_buffer(struct bfs_file *file, struct iobuf *buffer);
+
+#endif
