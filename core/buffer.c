@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 
 #ifndef NDEBUG
@@ -139,6 +140,33 @@ static int check_creatable(const struct iobuf_spec *spec,
 	return iobuf_spec_supported(spec, reason);
 }
 
+/* Say what could not be had; and, where it is the lock limit that ordinary
+ * processes have (getrlimit(2)), how to raise it. */
+static int refuse_memory(struct iobuf_reason *ret_reason, int error,
+			 const struct iobuf_spec *spec, uint64_t longest)
+{
+	const char *kind = iobuf_is_physical(spec) ? "contiguous or masked"
+			   : iobuf_is_wired(spec)  ? "wired"
+						   : "pageable";
+	struct rlimit lock = { .rlim_cur = RLIM_INFINITY };
+	bool may_be_limit = error == ENOMEM && iobuf_is_wired(spec) &&
+			    getrlimit(RLIMIT_MEMLOCK, &lock) == 0 &&
+			    lock.rlim_cur != RLIM_INFINITY;
+
+	if (ret_reason)
+		ret_reason->longest_run = longest;
+	if (may_be_limit)
+		return iobuf_refuse(ret_reason, error,
+				    "%llu bytes of %s memory cannot be had (lock "
+				    "limit without CAP_IPC_LOCK: %llu bytes, raised "
+				    "by ulimit -l or LimitMEMLOCK=)",
+				    (unsigned long long)spec->capacity, kind,
+				    (unsigned long long)lock.rlim_cur);
+	return iobuf_refuse(ret_reason, error,
+			    "%llu bytes of %s memory cannot be had",
+			    (unsigned long long)spec->capacity, kind);
+}
+
 static int create_over(const struct iobuf_spec *spec,
 		       const struct iobuf_extras *extras, int fd,
 		       struct iobuf **ret_buffer,
@@ -157,14 +185,7 @@ static int create_over(const struct iobuf_spec *spec,
 	if ((r = obtain(b, &longest)) < 0) {
 		iobuf_release(b);
 		iobuf_memory_restore(fd, &before);
-		if (ret_reason)
-			ret_reason->longest_run = longest;
-		return iobuf_refuse(ret_reason, -r,
-				    "%llu bytes of %s memory cannot be had",
-				    (unsigned long long)spec->capacity,
-				    iobuf_is_physical(spec) ? "contiguous or masked"
-				    : iobuf_is_wired(spec)  ? "wired"
-							    : "pageable");
+		return refuse_memory(ret_reason, -r, spec, longest);
 	}
 	iobuf_check(b);
 	*ret_buffer = b;
@@ -196,10 +217,12 @@ static int check_memory(uint64_t capacity, struct iobuf_reason *reason)
 /* Physical runs are built of huge pages, which a memfd may not get. */
 static int new_file(const struct iobuf_spec *spec)
 {
-	int fd = iobuf_is_physical(spec) ? iobuf_physical_file()
-					 : memfd_create("iobuf", MFD_CLOEXEC);
+	int fd;
 
-	return fd == -1 ? -errno : fd;
+	if (iobuf_is_physical(spec))
+		return iobuf_physical_file();
+	fd = memfd_create("iobuf", MFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 int iobuf_create_with(const struct iobuf_spec *spec,

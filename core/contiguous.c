@@ -256,7 +256,8 @@ static int hunt(struct build *b, size_t at, uint64_t wanted)
 	return r == -EINTR || r == -ENOSPC ? r : -EAGAIN;
 }
 
-/* -EAGAIN: the run is broken. */
+/* -EAGAIN: the run is broken. -ENOMEM: with a huge page just freed the target
+ * got none, because its filesystem gives none. */
 static int hand_over(struct build *b)
 {
 	uint64_t frame;
@@ -268,10 +269,12 @@ static int hand_over(struct build *b)
 			return -EINTR;
 		iobuf_area_punch(&b->scratch, b->chosen[i].index);
 		r = iobuf_area_fault(b->pagemap, &b->target, i, &frame);
+		if (r == -ENOMEM && i > 0)
+			r = -EAGAIN;
 		if (r == 0 && frame != b->chosen[i].frame)
 			r = hunt(b, i, b->chosen[i].frame);
 	}
-	return r == -ENOMEM ? -EAGAIN : r;
+	return r;
 }
 
 /* Empty target and scratch for another attempt. */

@@ -106,7 +106,7 @@ static int fill(int first, int count, const struct iobuf_mapping *mapping)
 int iobuf_pin(const struct iobuf_mapping *mapping, int *ret_pin)
 {
 	uint64_t count = (mapping->size + ENTRY_BYTES - 1) / ENTRY_BYTES;
-	int first, r = 0;
+	int first = 0, r = 0;
 
 	if (count == 0 || count >= ENTRIES_MAX)
 		return -EINVAL;

@@ -26,6 +26,8 @@ teardown() { unmount_fs; }
 	touch large
 	assert_equal "$(errno_of 'os.setxattr(m + "large", "user.iobuf", b"wired,capacity=4M")')" ENOMEM
 	assert_equal "$(state . used)" "$used"
+	run grep 'lock limit without CAP_IPC_LOCK: 4194304 bytes' "$LOG"
+	assert_success
 	assert_equal "$(state large kind)" empty
 	assert_equal "$(stat -c '%s %b' large)" '0 0'
 	assert_equal "$(locked_kib)" 1024
@@ -49,4 +51,34 @@ teardown() { unmount_fs; }
 	run dd if=/dev/zero of=fill bs=64K
 	assert_output --partial 'No space left on device'
 	assert_equal "$(cat keep)" keep
+}
+
+@test "wired_max bounds wired memory in total: ENOMEM, and the log names it" {
+	mount_fs -o wired_max=4M
+	cd "$MNT"
+	spec first 'wired,capacity=3M'
+	touch second
+	assert_equal "$(errno_of 'os.setxattr(m + "second", "user.iobuf", b"wired,capacity=2M")')" ENOMEM
+	assert_equal "$(state second kind)" empty
+	run grep 'raise -o wired_max=' "$LOG"
+	assert_success
+	spec elastic wired
+	assert_equal "$(errno_of 'os.truncate(m + "elastic", 2 << 20)')" ENOMEM
+	truncate -s 1M elastic
+	assert_equal "$(state . wired)" 4194304
+	rm first
+	eventually state_is . wired 1048576
+	setfattr -n user.iobuf -v 'wired,capacity=2M' second
+	: >elastic
+	assert_equal "$(state . wired)" 2097152
+}
+
+@test "wired memory is counted again after a worker's death" {
+	mount_fs -o wired_max=4M
+	cd "$MNT"
+	spec kept 'wired,capacity=3M'
+	kill -9 "$(worker)"
+	eventually state_is . wired 3145728
+	touch more
+	assert_equal "$(errno_of 'os.setxattr(m + "more", "user.iobuf", b"wired,capacity=2M")')" ENOMEM
 }

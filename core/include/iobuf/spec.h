@@ -101,7 +101,7 @@ struct iobuf_spec {
 
 /* Why a specification was refused, in words for a log or a terminal. */
 struct iobuf_reason {
-	char text[192];
+	char text[256];
 	/* Where contiguous memory could not be had: bytes of the longest
 	 * physical run that was seen. */
 	uint64_t longest_run;
