@@ -114,7 +114,7 @@ void bfs_file_abandon(struct bfs_file *file)
 	if (!slot)
 		return;
 	bfs_file_drop_wired(file);
-	slot->opens = slot->plain_opens = 0;
+	atomic_store(&slot->counts, 0);
 	slot->flags = 0;
 }
 

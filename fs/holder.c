@@ -88,7 +88,6 @@ static int start_worker(struct holder *h)
 	if (pid == 0)
 		exec_worker(h);
 	h->worker = pid;
-	h->shared->worker_pid = pid;
 	clock_gettime(CLOCK_MONOTONIC, &h->started);
 	return 0;
 }

@@ -112,7 +112,8 @@ static int take_slot_locked(struct bfs_inode_table *t, struct bfs_inode *inode)
 		slot = &shared->slots[shared->slots_used++];
 	}
 	slot->backing_id = 0;
-	slot->opens = slot->plain_opens = slot->flags = 0;
+	atomic_store(&slot->counts, 0);
+	slot->flags = 0;
 	atomic_store(&slot->nodeid, inode->nodeid);
 	inode->slot = slot;
 	return 0;
@@ -148,6 +149,12 @@ static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 
 	if (reserve_free_slot(t) < 0)
 		return -ENOMEM;
+	/* Killed while giving it back: the id may be closed already. */
+	if (slot->nodeid && slot->opens == 0) {
+		close_backing(t, slot);
+		if (slot->flags == 0)
+			atomic_store(&slot->nodeid, 0);
+	}
 	if (slot->nodeid == 0) {
 		t->free_slots[t->free_count++] = i;
 		return 0;
@@ -284,8 +291,25 @@ static int need_backing(struct bfs_inode_table *t, struct bfs_slot *slot, int fd
 	return id;
 }
 
+/* Change the counts in one store. */
+static void count(struct bfs_slot *slot, uint64_t opens, uint64_t plain_opens,
+		  uint64_t unique)
+{
+	struct bfs_slot next = { .counts = 0 };
+
+	next.opens = opens;
+	next.plain_opens = plain_opens < opens ? plain_opens : opens;
+	next.request = bfs_request_tag(unique);
+	atomic_store(&slot->counts, atomic_load(&next.counts));
+}
+
+bool bfs_inode_has_counted(const struct bfs_inode *inode, uint64_t unique)
+{
+	return inode->slot && inode->slot->request == bfs_request_tag(unique);
+}
+
 int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
-		       int data_fd, bool plain)
+		       int data_fd, bool plain, uint64_t unique)
 {
 	int id = 0, r = bfs_inode_take_slot(table, inode);
 
@@ -294,23 +318,20 @@ int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 	if (data_fd >= 0 &&
 	    (id = need_backing(table, inode->slot, data_fd)) < 0)
 		return id;
-	inode->slot->plain_opens += plain;
-	inode->slot->opens++;
+	count(inode->slot, inode->slot->opens + 1u,
+	      inode->slot->plain_opens + (plain ? 1u : 0u), unique);
 	return id;
 }
 
 void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
-			 bool plain)
+			 bool plain, uint64_t unique)
 {
 	struct bfs_slot *slot = inode->slot;
 
 	if (!slot || slot->opens == 0)
 		return;
-	slot->opens--;
-	if (plain && slot->plain_opens > 0)
-		slot->plain_opens--;
-	if (slot->plain_opens > slot->opens)
-		slot->plain_opens = slot->opens;
+	count(slot, slot->opens - 1u,
+	      slot->plain_opens - (plain && slot->plain_opens ? 1u : 0u), unique);
 	/* The memory of an unlinked buffer must not wait for an id. */
 	if (slot->opens == 0)
 		close_backing(table, slot);

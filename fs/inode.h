@@ -66,11 +66,12 @@ int bfs_inode_take_slot(struct bfs_inode_table *table, struct bfs_inode *inode);
  * Count an open of a locked inode. data_fd: the pool file, to be registered as
  * the backing file of the first passthrough open; -1 for an open without one.
  * plain: the kernel writes without asking the daemon.
+ * unique: of the request; 0 where there is none.
  * Returns the backing id (0 when data_fd is -1), or -ENFILE, errors of
  * FUSE_DEV_IOC_BACKING_OPEN.
  */
 int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
-		       int data_fd, bool plain);
+		       int data_fd, bool plain, uint64_t unique);
 
 /*
  * Wait until no open is left, or no plain one: close(2) returns before the
@@ -81,7 +82,10 @@ void bfs_inode_wait_for_release(struct bfs_inode *inode, bool plain_only);
 
 /* Undo it, when the file is released or the reply did not arrive. */
 void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
-			 bool plain);
+			 bool plain, uint64_t unique);
+
+/* Was `unique` the last request that changed the counts of a locked inode? */
+bool bfs_inode_has_counted(const struct bfs_inode *inode, uint64_t unique);
 
 /* True when the kernel takes fd as a backing file of this connection. */
 bool bfs_backing_works(int fuse_fd, int fd);

@@ -59,12 +59,10 @@ static inline void bfs_end_interruptible(const int *unused)
 		(iobuf_set_interrupt_check(bfs_is_interrupted, (req)), 0)
 
 /*
- * Requests that change a count in the shared block, and that a new worker may
- * get a second time: true when `unique` has been counted already. The loop
- * tells the unique of the request at hand with bfs_request_begin().
+ * The request at hand, which a new worker may get a second time. The loop tells
+ * its unique with bfs_request_begin(); false: workers have died over it three
+ * times, it is to be refused.
  */
-void bfs_request_begin(uint64_t unique);
-bool bfs_request_is_counted(const struct bfs_fs *fs);
-void bfs_request_count(struct bfs_fs *fs);
+bool bfs_request_begin(struct bfs_fs *fs, uint64_t unique);
 
 #endif

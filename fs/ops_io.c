@@ -17,28 +17,51 @@ enum { FH_ASKS = 0, FH_PLAIN = 1 };
 /* The kernel's largest read: max_pages of 16 bits, in practice 256 pages. */
 #define BFS_READ_MAX ((size_t)16 << 20)
 
-static __thread uint64_t request_unique;
+/* The request that this thread works on. */
+static __thread struct {
+	uint64_t unique;
+	bool again; /* a worker before us may have done it */
+} request;
 
-void bfs_request_begin(uint64_t unique)
+/* Count the workers that got it: one that kills them must not go on. */
+static bool is_poison(struct bfs_fs *fs)
 {
-	/* Bit 63 tells that the kernel sends it again. */
-	request_unique = unique & ~(UINT64_C(1) << 63);
+	enum { ATTEMPTS_MAX = 3 };
+	struct bfs_attempts *a =
+		&fs->shared->attempts[request.unique / 2 % BFS_COUNTED_MAX];
+
+	if (a->unique != request.unique)
+		*a = (struct bfs_attempts){ request.unique, 0 };
+	return ++a->count >= ATTEMPTS_MAX;
 }
 
-static uint64_t *counted_cell(const struct bfs_fs *fs)
+bool bfs_request_begin(struct bfs_fs *fs, uint64_t unique)
 {
-	/* The kernel counts unique in steps of two. */
-	return &fs->shared->counted[request_unique / 2 % BFS_COUNTED_MAX];
+	const uint64_t again = UINT64_C(1) << 63;
+
+	request.again = unique & again;
+	request.unique = unique & ~again;
+	return !request.again || !is_poison(fs);
 }
 
-bool bfs_request_is_counted(const struct bfs_fs *fs)
+/*
+ * Has an earlier worker counted this request? The last one that changed an
+ * inode is known from its slot, those before it from a table that is written
+ * before the inode is unlocked.
+ */
+static bool is_counted(const struct bfs_inode *inode, struct bfs_fs *fs)
 {
-	return *counted_cell(fs) == request_unique;
+	if (!request.again)
+		return false;
+	return bfs_inode_has_counted(inode, request.unique) ||
+	       fs->shared->counted[request.unique / 2 % BFS_COUNTED_MAX] ==
+		       request.unique;
 }
 
-void bfs_request_count(struct bfs_fs *fs)
+static void note_counted(struct bfs_fs *fs)
 {
-	*counted_cell(fs) = request_unique;
+	fs->shared->counted[request.unique / 2 % BFS_COUNTED_MAX] =
+		request.unique;
 }
 
 /* Choose the data path of an open and count it. Fills in fi. */
@@ -51,16 +74,15 @@ static int begin_open(struct bfs_file *file, struct fuse_file_info *fi)
 	if (r < 0)
 		return r;
 	plain = bfs_datapath_is_plain(path);
-	if (bfs_request_is_counted(file->fs)) {
+	if (is_counted(file->inode, file->fs))
 		r = file->inode->slot ? file->inode->slot->backing_id : -EIO;
-	} else {
+	else
 		r = bfs_inode_add_open(file->fs->inodes, file->inode,
-				       path.passthrough ? file->fd : -1, plain);
-		if (r >= 0)
-			bfs_request_count(file->fs);
-	}
+				       path.passthrough ? file->fd : -1, plain,
+				       request.unique);
 	if (r < 0)
 		return r;
+	note_counted(file->fs);
 	fi->backing_id = path.passthrough ? r : 0;
 	fi->direct_io = path.direct_io;
 	fi->keep_cache = !path.passthrough && !path.direct_io &&
@@ -77,7 +99,22 @@ static void end_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
 	if (!bfs_inode_is_known(fs->inodes, nodeid) ||
 	    !(inode = bfs_inode_lock(fs->inodes, nodeid)))
 		return;
-	bfs_inode_drop_open(fs->inodes, inode, fh == FH_PLAIN);
+	if (!is_counted(inode, fs))
+		bfs_inode_drop_open(fs->inodes, inode, fh == FH_PLAIN,
+				    request.unique);
+	note_counted(fs);
+	bfs_inode_unlock(fs->inodes, inode);
+}
+
+/* An open whose reply did not arrive is over: count that, whatever the request
+ * counted before. */
+static void undo_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
+{
+	struct bfs_inode *inode = bfs_inode_lock(fs->inodes, nodeid);
+
+	if (!inode)
+		return;
+	bfs_inode_drop_open(fs->inodes, inode, fh == FH_PLAIN, 0);
 	bfs_inode_unlock(fs->inodes, inode);
 }
 
@@ -122,7 +159,8 @@ static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi
 		return r;
 	if ((fi->flags & O_TRUNC) &&
 	    (r = truncate_open(&file, kill_suidgid, ret_killed)) < 0)
-		bfs_inode_drop_open(fs->inodes, file.inode, fi->fh == FH_PLAIN);
+		bfs_inode_drop_open(fs->inodes, file.inode, fi->fh == FH_PLAIN,
+				    0);
 	return r;
 }
 
@@ -148,7 +186,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else if (fuse_reply_open(req, fi) == -ENOENT) /* interrupted */
-		end_open(fs, ino, fi->fh);
+		undo_open(fs, ino, fi->fh);
 }
 
 static int do_create(struct bfs_fs *fs, uint64_t parent, const char *name,
@@ -181,7 +219,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 	}
 	param = bfs_entry_param(fs, &entry);
 	if (fuse_reply_create(req, &param, fi) == -ENOENT) {
-		end_open(fs, entry.nodeid, fi->fh);
+		undo_open(fs, entry.nodeid, fi->fh);
 		bfs_node_forget(fs->nodes, entry.nodeid, 1);
 	}
 }
@@ -190,10 +228,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
 	struct bfs_fs *fs = bfs_fs_of(req);
 
-	if (!bfs_request_is_counted(fs)) {
-		end_open(fs, ino, fi->fh);
-		bfs_request_count(fs);
-	}
+	end_open(fs, ino, fi->fh);
 	fuse_reply_err(req, 0);
 }
 

@@ -51,10 +51,32 @@ enum bfs_slot_flags {
 
 struct bfs_slot {
 	_Atomic uint64_t nodeid; /* 0: free */
-	int32_t backing_id;      /* 0: none registered */
-	uint32_t opens;          /* open files of the kernel */
-	uint32_t plain_opens;    /* of these, writable without the daemon */
-	uint32_t flags;          /* enum bfs_slot_flags */
+	/* Counts and the request that changed them last are one store: a
+	 * worker that dies leaves no doubt whether a request was counted. */
+	union {
+		_Atomic uint64_t counts;
+		struct {
+			uint64_t opens : 22;       /* files of the kernel */
+			uint64_t plain_opens : 22; /* of these, writable
+						      without the daemon */
+			uint64_t request : 20;     /* see bfs_request_tag() */
+		};
+	};
+	int32_t backing_id; /* 0: none registered */
+	uint32_t flags;     /* enum bfs_slot_flags */
+};
+
+/* What tells requests apart that were in flight together. The kernel counts
+ * them in steps of two. */
+static inline uint64_t bfs_request_tag(uint64_t unique)
+{
+	return unique / 2 & ((1u << 20) - 1);
+}
+
+/* A request that workers died over. */
+struct bfs_attempts {
+	uint64_t unique;
+	uint32_t count;
 };
 
 struct bfs_shared {
@@ -69,6 +91,7 @@ struct bfs_shared {
 	bool passthrough;           /* and takes backing files */
 	int32_t highest_backing_id; /* ever registered */
 	uint64_t counted[BFS_COUNTED_MAX];
+	struct bfs_attempts attempts[BFS_COUNTED_MAX];
 	uint32_t slots_used;        /* slots[i] is free for i >= slots_used */
 	struct bfs_slot slots[BFS_SLOTS_MAX];
 };

@@ -74,7 +74,7 @@ int bfs_state_print_file(struct bfs_file *file, char *buf, size_t size)
 					      : file->record.longest_run);
 	line(&p, "pinned=%s\n", report.pinned ? "yes" : "no");
 	line(&p, "datapath=%s\nopens=%u\npurge_count=0\n",
-	     bfs_datapath_name(path), slot ? slot->opens : 0);
+	     bfs_datapath_name(path), slot ? (unsigned int)slot->opens : 0);
 	if (spec->tag[0])
 		line(&p, "tag=%s\n", spec->tag);
 	return end(&p);

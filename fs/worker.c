@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -120,6 +121,21 @@ static void ask_again(void)
 			strerror(errno));
 }
 
+/* A request that workers die over is answered without being looked at. */
+static void refuse_request(uint64_t unique)
+{
+	struct {
+		uint32_t len;
+		int32_t error;
+		uint64_t unique;
+	} reply = { sizeof(reply), -EIO, unique };
+
+	bfs_log(LOG_ERR, "request %llu ended its workers: refused with EIO",
+		(unsigned long long)(unique & ~(UINT64_C(1) << 63)));
+	if (write(fs.fuse_fd, &reply, sizeof(reply)) < 0)
+		bfs_log(LOG_ERR, "and the refusal too: %s", strerror(errno));
+}
+
 static void *serve(void *argument);
 
 static void start_thread(void)
@@ -212,8 +228,10 @@ static void *serve(void *argument)
 			_exit(n == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 		thread_is_busy();
 		memcpy(header, buf.mem, sizeof(header));
-		bfs_request_begin(header[1]);
-		fuse_session_process_buf(fs.session, &buf);
+		if (bfs_request_begin(&fs, header[1]))
+			fuse_session_process_buf(fs.session, &buf);
+		else
+			refuse_request(header[1]);
 		stay = thread_is_idle();
 	}
 	free(buf.mem);
@@ -309,6 +327,8 @@ static int start(int argc, char **argv)
 	config = &fs.shared->config;
 	first = !fs.shared->agreed;
 	fs.shared->workers_started++;
+	fs.shared->worker_pid = getpid(); /* before anybody can ask */
+	prctl(PR_SET_NAME, "bufferfs");   /* it was started as /proc/self/exe */
 	fs.wired = (struct bfs_limit){ "wired_max", config->wired_max, 0 };
 	fs.contiguous = (struct bfs_limit){ "contiguous_max",
 					    config->contiguous_max, 0 };

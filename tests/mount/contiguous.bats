@@ -171,3 +171,26 @@ END
 	wait "$pid" || true
 	assert_equal "$(cat other-5)" 5
 }
+
+@test "a request that three workers died over is refused: EIO, and all goes on" {
+	touch slow
+	started=$(state . workers_started)
+	setfattr -n user.iobuf -v 'contiguous,capacity=256M,mask=0x7ffffff' slow \
+		2>"$BATS_TEST_TMPDIR/said" 3>&- &
+	pid=$!
+	waits() {
+		[ "$(cat "/sys/fs/fuse/connections/$(stat -c %Ld "$MNT")/waiting")" -gt 0 ]
+	}
+	eventually waits
+	for i in 1 2 3; do
+		kill -9 "$(worker)"
+		# Answered by the next worker, after what it got again.
+		assert_equal "$(state . workers_started)" $((started + i))
+	done
+	run wait "$pid"
+	assert_failure
+	assert_equal "$(cat "$BATS_TEST_TMPDIR/said")" 'setfattr: slow: Input/output error'
+	assert_equal "$(stat -c '%s %b' slow)" '0 0'
+	echo on >slow
+	assert_equal "$(cat slow)" on
+}

@@ -101,7 +101,7 @@ def load(k):
         except Exception as e:
             errors.append(repr(e))
         n += 1
-threads = [threading.Thread(target=load, args=(k,)) for k in range(4)]
+threads = [threading.Thread(target=load, args=(k,), daemon=True) for k in range(4)]
 for t in threads: t.start()
 for _ in range(20):
     w = worker()

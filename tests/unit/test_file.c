@@ -158,7 +158,7 @@ static void opened(uint64_t nodeid, bool plain)
 	struct bfs_inode *inode = bfs_inode_lock(fs.inodes, nodeid);
 
 	assert_non_null(inode);
-	assert_int_equal(bfs_inode_add_open(fs.inodes, inode, -1, plain), 0);
+	assert_int_equal(bfs_inode_add_open(fs.inodes, inode, -1, plain, 0), 0);
 	bfs_inode_unlock(fs.inodes, inode);
 }
 
@@ -167,7 +167,7 @@ static void closed(uint64_t nodeid, bool plain)
 	struct bfs_inode *inode = bfs_inode_lock(fs.inodes, nodeid);
 
 	assert_non_null(inode);
-	bfs_inode_drop_open(fs.inodes, inode, plain);
+	bfs_inode_drop_open(fs.inodes, inode, plain, 0);
 	bfs_inode_unlock(fs.inodes, inode);
 }
 

@@ -55,7 +55,7 @@ static void opened(struct bfs_inode_table *t, uint64_t nodeid, bool plain)
 	struct bfs_inode *inode = bfs_inode_lock(t, nodeid);
 
 	assert_non_null(inode);
-	assert_int_equal(bfs_inode_add_open(t, inode, -1, plain), 0);
+	assert_int_equal(bfs_inode_add_open(t, inode, -1, plain, 0), 0);
 	bfs_inode_unlock(t, inode);
 }
 
@@ -64,7 +64,7 @@ static void closed(struct bfs_inode_table *t, uint64_t nodeid, bool plain)
 	struct bfs_inode *inode = bfs_inode_lock(t, nodeid);
 
 	assert_non_null(inode);
-	bfs_inode_drop_open(t, inode, plain);
+	bfs_inode_drop_open(t, inode, plain, 0);
 	bfs_inode_unlock(t, inode);
 }
 
@@ -239,7 +239,7 @@ static void no_slot_left_is_enfile_and_counts_nothing(void **state)
 	shared->slots_used = BFS_SLOTS_MAX;
 	inode = bfs_inode_lock(t, 2);
 	assert_int_equal(bfs_inode_take_slot(t, inode), -ENFILE);
-	assert_int_equal(bfs_inode_add_open(t, inode, -1, true), -ENFILE);
+	assert_int_equal(bfs_inode_add_open(t, inode, -1, true, 0), -ENFILE);
 	assert_null(inode->slot);
 	bfs_inode_unlock(t, inode);
 	assert_false(bfs_inode_is_known(t, 2));
@@ -256,7 +256,7 @@ static void a_backing_that_is_refused_counts_no_open(void **state)
 	int fd = new_memfd();
 
 	(void)state;
-	assert_int_equal(bfs_inode_add_open(t, inode, fd, true), -EBADF);
+	assert_int_equal(bfs_inode_add_open(t, inode, fd, true, 0), -EBADF);
 	bfs_inode_unlock(t, inode);
 	assert_int_equal(slots_taken(), 0);
 	assert_false(bfs_backing_works(-1, fd));
@@ -323,8 +323,6 @@ static void an_idle_slot_that_was_adopted_is_given_back(void **state)
 	shared->slots_used = 1;
 	shared->slots[0].nodeid = 5;
 	t = new_worker();
-	assert_true(bfs_inode_is_known(t, 5));
-	bfs_inode_unlock(t, bfs_inode_lock(t, 5));
 	assert_int_equal(slots_taken(), 0);
 	assert_false(bfs_inode_is_known(t, 5));
 }
@@ -373,7 +371,7 @@ static void each_visits_those_with_one_of_the_flags(void **state)
 	for (uint64_t nodeid = 10; nodeid < 20; nodeid++) {
 		struct bfs_inode *inode = bfs_inode_lock(t, nodeid);
 
-		assert_int_equal(bfs_inode_add_open(t, inode, -1, false), 0);
+		assert_int_equal(bfs_inode_add_open(t, inode, -1, false, 0), 0);
 		inode->slot->flags = nodeid == 12   ? BFS_SLOT_WIRED
 				     : nodeid == 15 ? BFS_SLOT_ALLOCATING
 						    : 0;
@@ -411,13 +409,13 @@ static void *lock_many(void *context)
 			return (void *)1;
 		counters[n]++;
 		if (i % 3 == 0 &&
-		    bfs_inode_add_open(l->table, inode, -1, false) < 0)
+		    bfs_inode_add_open(l->table, inode, -1, false, 0) < 0)
 			return (void *)1;
 		bfs_inode_unlock(l->table, inode);
 		if (i % 3 == 0) {
 			if (!(inode = bfs_inode_lock(l->table, 100 + n)))
 				return (void *)1;
-			bfs_inode_drop_open(l->table, inode, false);
+			bfs_inode_drop_open(l->table, inode, false, 0);
 			bfs_inode_unlock(l->table, inode);
 		}
 	}
@@ -536,6 +534,41 @@ static void each_may_run_while_others_work(void **state)
 	assert_null(failed);
 }
 
+static void the_last_request_that_was_counted_is_known_to_the_next_worker(
+	void **state)
+{
+	struct bfs_inode_table *t = new_worker();
+	struct bfs_inode *inode = bfs_inode_lock(t, 10);
+
+	(void)state;
+	assert_false(bfs_inode_has_counted(inode, 1234));
+	assert_int_equal(bfs_inode_add_open(t, inode, -1, true, 1234), 0);
+	bfs_inode_unlock(t, inode);
+	/* It is killed here. */
+	t = new_worker();
+	inode = bfs_inode_lock(t, 10);
+	assert_true(bfs_inode_has_counted(inode, 1234));
+	assert_false(bfs_inode_has_counted(inode, 1236));
+	bfs_inode_drop_open(t, inode, true, 1236);
+	assert_false(bfs_inode_has_counted(inode, 1234));
+	bfs_inode_unlock(t, inode);
+}
+
+static void a_slot_without_opens_is_given_back_by_the_next_worker(void **state)
+{
+	struct bfs_inode_table *t = new_worker();
+
+	(void)state;
+	opened(t, 10, false);
+	/* Killed between the last release and the end of giving it back. */
+	atomic_store(&shared->slots[0].counts, 0);
+	shared->slots[0].backing_id = 77;
+	t = new_worker();
+	assert_false(bfs_inode_is_known(t, 10));
+	assert_int_equal(slots_taken(), 0);
+	assert_int_equal(shared->slots[0].backing_id, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -545,6 +578,10 @@ int main(void)
 			the_last_release_gives_the_slot_of_an_open_back),
 		over_shared(a_slot_given_back_is_used_again_and_clean),
 		over_shared(many_inodes_have_a_slot_each),
+		over_shared(
+			the_last_request_that_was_counted_is_known_to_the_next_worker),
+		over_shared(
+			a_slot_without_opens_is_given_back_by_the_next_worker),
 		over_shared(plain_opens_are_counted_among_the_opens),
 		over_shared(
 			plain_opens_never_exceed_the_opens),

@@ -128,11 +128,10 @@ static void fsync_has_nothing_to_do_in_the_default_mode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-			fsync_stores_what_is_in_a_cache_mode, make_fs, drop_fs),
-		cmocka_unit_test_setup_teardown(
-			fsync_has_nothing_to_do_in_the_default_mode, make_fs,
-			drop_fs),
+		cmocka_unit_test_setup(fsync_stores_what_is_in_a_cache_mode,
+				       make_fs),
+		cmocka_unit_test_teardown(
+			fsync_has_nothing_to_do_in_the_default_mode, drop_fs),
 	};
 
 	return RUN_TESTS("sync", tests);
