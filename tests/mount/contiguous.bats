@@ -178,9 +178,8 @@ END
 	setfattr -n user.iobuf -v 'contiguous,capacity=256M,mask=0x7ffffff' slow \
 		2>"$BATS_TEST_TMPDIR/said" 3>&- &
 	pid=$!
-	waits() {
-		[ "$(cat "/sys/fs/fuse/connections/$(stat -c %Ld "$MNT")/waiting")" -gt 0 ]
-	}
+	# Asleep in the kernel, for our answer.
+	waits() { grep -q request_wait_answer "/proc/$pid/wchan"; }
 	eventually waits
 	for i in 1 2 3; do
 		kill -9 "$(worker)"
