@@ -90,3 +90,9 @@ m.flush()'"
 	as_user 'echo more >>d/file'
 	assert_equal "$(as_user 'cat d/file')" $'kept\nmore'
 }
+
+@test "contiguous memory without the right to see page frames is EPERM" {
+	run as_user 'touch run && setfattr -n user.iobuf -v contiguous,capacity=8K run'
+	assert_output --partial 'Operation not permitted'
+	assert_equal "$(as_user 'stat -c "%s %b" run')" '0 0'
+}
