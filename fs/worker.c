@@ -69,7 +69,9 @@ static void agree(void *userdata, struct fuse_conn_info *conn)
 	fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
 	fuse_set_feature_flag(conn, FUSE_CAP_NO_OPENDIR_SUPPORT);
 	fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
+#ifdef FUSE_CAP_OVER_IO_URING /* libfuse 3.18; a new worker cannot take over */
 	fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+#endif
 	passthrough = passthrough &&
 		      fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
 	if (passthrough)
