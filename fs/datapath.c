@@ -13,7 +13,8 @@ bool bfs_options_are_plain(uint32_t options)
 }
 
 struct bfs_datapath bfs_datapath_choose(bool has_passthrough, uint32_t options,
-					bool fixed, bool empty, bool write_only)
+					bool fixed, bool empty, bool write_only,
+					bool clears_set_id)
 {
 	if ((options & IOBUF_SHARING_MASK) == IOBUF_UNSHARED)
 		return (struct bfs_datapath){ .direct_io = true };
@@ -25,7 +26,7 @@ struct bfs_datapath bfs_datapath_choose(bool has_passthrough, uint32_t options,
 		 * so its writes are watched; an O_WRONLY open is that of cp,
 		 * cat or dd, and freezes the options instead. */
 		.direct_io = fixed || !bfs_options_are_plain(options) ||
-			     (empty && !write_only),
+			     (empty && !write_only) || clears_set_id,
 	};
 }
 

@@ -22,17 +22,21 @@ struct bfs_datapath {
  * fixed            it has a capacity
  * empty            it holds no memory yet: options may still be set
  * write_only       the open is O_WRONLY
+ * clears_set_id    the open may write, and the file has set-ID bits or file
+ *                  capabilities, which a write has to clear: the kernel's own
+ *                  passthrough writes run with the daemon's rights and do not
  *
  *   unshared                              direct_io
  *   passthrough, elastic, pageable,
  *     inout, default cache,
- *     not empty, or O_WRONLY              passthrough
+ *     not empty, or O_WRONLY,
+ *     nothing for a write to clear        passthrough
  *   passthrough, any other                passthrough | direct_io
  *   no passthrough, shared                (the cached path)
  */
 struct bfs_datapath bfs_datapath_choose(bool has_passthrough, uint32_t options,
-					bool fixed, bool empty,
-					bool write_only);
+					bool fixed, bool empty, bool write_only,
+					bool clears_set_id);
 
 /* True for a path by which the kernel writes without asking the daemon. */
 static inline bool bfs_datapath_is_plain(struct bfs_datapath path)

@@ -65,9 +65,8 @@ bool bfs_file_is_empty(const struct bfs_file *file, const struct stat *st)
 	       st->st_blocks == 0;
 }
 
-/* Writes that skip the daemon run with its rights: the kernel would leave
- * set-ID bits and file capabilities in place. */
-static bool has_privileges(int fd, const struct stat *st)
+/* Is there something that a write has to clear? */
+static bool has_set_id(int fd, const struct stat *st)
 {
 	return (st->st_mode & S_ISUID) ||
 	       (st->st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
@@ -77,21 +76,18 @@ static bool has_privileges(int fd, const struct stat *st)
 int bfs_file_datapath(const struct bfs_file *file, int flags,
 		      struct bfs_datapath *ret_path)
 {
-	struct bfs_datapath path;
+	const int access = flags & O_ACCMODE;
 	struct stat st;
 	bool empty_soon;
 
 	if (fstat(file->fd, &st) < 0)
 		return -errno;
 	empty_soon = (flags & O_TRUNC) && !bfs_record_is_fixed(&file->record);
-	path = bfs_datapath_choose(
+	*ret_path = bfs_datapath_choose(
 		file->fs->shared->passthrough, file->record.spec.options,
 		bfs_record_is_fixed(&file->record),
-		empty_soon || bfs_file_is_empty(file, &st),
-		(flags & O_ACCMODE) == O_WRONLY);
-	if (bfs_datapath_is_plain(path) && (flags & O_ACCMODE) != O_RDONLY)
-		path.direct_io = has_privileges(file->fd, &st);
-	*ret_path = path;
+		empty_soon || bfs_file_is_empty(file, &st), access == O_WRONLY,
+		access != O_RDONLY && has_set_id(file->fd, &st));
 	return 0;
 }
 

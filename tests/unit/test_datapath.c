@@ -6,7 +6,7 @@
 #include <iobuf/spec.h>
 
 struct open_case {
-	bool has_passthrough, fixed, empty, write_only;
+	bool has_passthrough, fixed, empty, write_only, clears_set_id;
 	uint32_t options;
 };
 
@@ -32,12 +32,13 @@ enum { OPTION_CASES = 64 * COUNT_OF(caches) };
 static void for_each_case(void (*check)(const struct open_case *))
 {
 	for (unsigned int n = 0; n < OPTION_CASES; n++)
-		for (unsigned int m = 0; m < 16; m++) {
+		for (unsigned int m = 0; m < 32; m++) {
 			const struct open_case c = {
 				.has_passthrough = m & 1,
 				.fixed = m & 2,
 				.empty = m & 4,
 				.write_only = m & 8,
+				.clears_set_id = m & 16,
 				.options = options_of(n),
 			};
 
@@ -48,7 +49,7 @@ static void for_each_case(void (*check)(const struct open_case *))
 static struct bfs_datapath chosen(const struct open_case *c)
 {
 	return bfs_datapath_choose(c->has_passthrough, c->options, c->fixed,
-				   c->empty, c->write_only);
+				   c->empty, c->write_only, c->clears_set_id);
 }
 
 enum way { PLAIN, WATCHED, DIRECT, CACHED };
@@ -73,6 +74,8 @@ static enum way designed(const struct open_case *c)
 		return DIRECT; /* unshared: FOPEN_DIRECT_IO alone */
 	if (!c->has_passthrough)
 		return CACHED; /* where passthrough cannot be had */
+	if (c->clears_set_id)
+		return WATCHED; /* the daemon clears what a write must */
 	if (default_kind && c->empty)
 		return c->write_only ? PLAIN : WATCHED;
 	return default_kind ? PLAIN : WATCHED;
@@ -110,29 +113,30 @@ static void the_ways_written_out(void **state)
 		struct open_case c;
 		enum way way;
 	} rows[] = {
-		/* passthrough, fixed, empty, write_only, options */
-		{ { true, false, false, false, 0x10023 }, PLAIN },
-		{ { true, false, false, true, 0x10023 }, PLAIN },
-		{ { true, false, true, true, 0x10023 }, PLAIN },
-		{ { true, false, false, false, 0x10323 }, PLAIN },
-		{ { true, false, true, false, 0x10023 }, WATCHED },
-		{ { true, true, false, false, 0x10023 }, WATCHED },
-		{ { true, true, false, true, 0x10023 }, WATCHED },
-		{ { true, false, false, false, 0x10003 }, WATCHED },
-		{ { true, false, false, false, 0x10021 }, WATCHED },
-		{ { true, false, false, false, 0x10022 }, WATCHED },
-		{ { true, false, false, false, 0x10020 }, WATCHED },
-		{ { true, false, false, false, 0x10123 }, WATCHED },
-		{ { true, false, false, false, 0x10223 }, WATCHED },
-		{ { true, false, false, false, 0x10423 }, WATCHED },
-		{ { true, false, false, false, 0x10063 }, WATCHED },
-		{ { true, false, true, true, 0x10003 }, WATCHED },
-		{ { true, false, false, false, 0x00023 }, DIRECT },
-		{ { true, true, false, false, 0x00003 }, DIRECT },
-		{ { false, false, false, false, 0x00023 }, DIRECT },
-		{ { false, false, false, false, 0x10023 }, CACHED },
-		{ { false, true, false, false, 0x10003 }, CACHED },
-		{ { false, false, true, true, 0x10023 }, CACHED },
+		/* passthrough, fixed, empty, write_only, clears, options */
+		{ { true, false, false, false, false, 0x10023 }, PLAIN },
+		{ { true, false, false, true, false, 0x10023 }, PLAIN },
+		{ { true, false, true, true, false, 0x10023 }, PLAIN },
+		{ { true, false, false, false, false, 0x10323 }, PLAIN },
+		{ { true, false, true, false, false, 0x10023 }, WATCHED },
+		{ { true, true, false, false, false, 0x10023 }, WATCHED },
+		{ { true, true, false, true, false, 0x10023 }, WATCHED },
+		{ { true, false, false, true, true, 0x10023 }, WATCHED },
+		{ { true, false, false, false, false, 0x10003 }, WATCHED },
+		{ { true, false, false, false, false, 0x10021 }, WATCHED },
+		{ { true, false, false, false, false, 0x10022 }, WATCHED },
+		{ { true, false, false, false, false, 0x10020 }, WATCHED },
+		{ { true, false, false, false, false, 0x10123 }, WATCHED },
+		{ { true, false, false, false, false, 0x10223 }, WATCHED },
+		{ { true, false, false, false, false, 0x10423 }, WATCHED },
+		{ { true, false, false, false, false, 0x10063 }, WATCHED },
+		{ { true, false, true, true, false, 0x10003 }, WATCHED },
+		{ { true, false, false, false, false, 0x00023 }, DIRECT },
+		{ { true, true, false, false, false, 0x00003 }, DIRECT },
+		{ { false, false, false, false, false, 0x00023 }, DIRECT },
+		{ { false, false, false, false, false, 0x10023 }, CACHED },
+		{ { false, true, false, false, false, 0x10003 }, CACHED },
+		{ { false, false, true, true, false, 0x10023 }, CACHED },
 	};
 
 	(void)state;
