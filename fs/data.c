@@ -184,6 +184,34 @@ int bfs_file_sync(struct bfs_fs *fs, uint64_t nodeid)
 	return r;
 }
 
+int bfs_file_seek(struct bfs_fs *fs, uint64_t nodeid, off_t offset, int whence,
+		  uint64_t *ret_offset)
+{
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_RDONLY);
+	struct bfs_record record;
+	off_t found;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return -EINVAL;
+	if ((r = bfs_record_load_fd(fd, &record)) < 0)
+		return r;
+	if (bfs_record_is_fixed(&record)) {
+		if (offset < 0 || (uint64_t)offset >= record.length)
+			return -ENXIO;
+		*ret_offset = whence == SEEK_DATA ? (uint64_t)offset
+						  : record.length;
+		return 0;
+	}
+	found = lseek(fd, offset, whence);
+	if (found < 0)
+		return -errno;
+	*ret_offset = (uint64_t)found;
+	return 0;
+}
+
 int bfs_file_set_length(struct bfs_file *file, uint64_t length)
 {
 	struct iobuf *buffer;

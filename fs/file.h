@@ -98,6 +98,13 @@ int bfs_file_read(struct bfs_fs *fs, uint64_t nodeid, uint64_t offset,
  * cache mode; any other needs nothing. As iobuf_perform_operation(). */
 int bfs_file_sync(struct bfs_fs *fs, uint64_t nodeid);
 
+/*
+ * SEEK_DATA and SEEK_HOLE of lseek(2). A fixed buffer is data up to its length.
+ * -ENXIO past the end; -EINVAL for another `whence`.
+ */
+int bfs_file_seek(struct bfs_fs *fs, uint64_t nodeid, off_t offset, int whence,
+		  uint64_t *ret_offset);
+
 /* setLength and setDirection: -EINVAL, -EOPNOTSUPP as of iobuf_set_length(). */
 int bfs_file_set_length(struct bfs_file *file, uint64_t length);
 int bfs_file_set_direction(struct bfs_file *file, uint32_t direction,

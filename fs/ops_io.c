@@ -204,24 +204,59 @@ static int do_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	return r;
 }
 
-static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
-		      mode_t mode, struct fuse_file_info *fi)
+static int do_tmpfile(struct bfs_fs *fs, uint64_t parent, mode_t mode,
+		      struct bfs_owner owner, struct bfs_entry *ret_entry,
+		      struct fuse_file_info *fi)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_tmpfile(fs, parent, mode, owner, ret_entry, &file);
+
+	if (r == 0 && (r = begin_open(&file, fi)) < 0) {
+		bfs_file_abandon(&file);
+		bfs_node_forget(fs->nodes, ret_entry->nodeid, 1);
+	}
+	return r;
+}
+
+/* Reply with a new file that is open; a reply that does not arrive undoes the
+ * open and the lookup. */
+static void reply_create(fuse_req_t req, int r, const struct bfs_entry *entry,
+			 struct fuse_file_info *fi)
 {
 	struct bfs_fs *fs = bfs_fs_of(req);
-	BFS_INTERRUPTIBLE(req);
 	struct fuse_entry_param param;
-	struct bfs_entry entry;
-	int r = do_create(fs, parent, name, mode, bfs_caller(req), &entry, fi);
 
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
 	}
-	param = bfs_entry_param(fs, &entry);
+	param = bfs_entry_param(fs, entry);
 	if (fuse_reply_create(req, &param, fi) == -ENOENT) {
-		undo_open(fs, entry.nodeid, fi->fh);
-		bfs_node_forget(fs->nodes, entry.nodeid, 1);
+		undo_open(fs, entry->nodeid, fi->fh);
+		bfs_node_forget(fs->nodes, entry->nodeid, 1);
 	}
+}
+
+static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode,
+		       struct fuse_file_info *fi)
+{
+	BFS_INTERRUPTIBLE(req);
+	struct bfs_entry entry;
+	int r = do_tmpfile(bfs_fs_of(req), parent, mode, bfs_caller(req),
+			   &entry, fi);
+
+	reply_create(req, r, &entry, fi);
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
+		      mode_t mode, struct fuse_file_info *fi)
+{
+	BFS_INTERRUPTIBLE(req);
+	struct bfs_entry entry;
+	int r = do_create(bfs_fs_of(req), parent, name, mode, bfs_caller(req),
+			  &entry, fi);
+
+	reply_create(req, r, &entry, fi);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -332,6 +367,19 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 					  (uint64_t)offset, (uint64_t)size));
 }
 
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+		     struct fuse_file_info *fi)
+{
+	uint64_t found = 0;
+	int r = bfs_file_seek(bfs_fs_of(req), ino, offset, whence, &found);
+
+	(void)fi;
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_lseek(req, (off_t)found);
+}
+
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		     struct fuse_file_info *fi)
 {
@@ -356,6 +404,8 @@ void bfs_ops_io(struct fuse_lowlevel_ops *ops)
 {
 	ops->open = op_open;
 	ops->create = op_create;
+	ops->tmpfile = op_tmpfile;
+	ops->lseek = op_lseek;
 	ops->release = op_release;
 	ops->read = op_read;
 	ops->write = op_write;

@@ -207,6 +207,31 @@ int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	return 0;
 }
 
+int bfs_tmpfile(struct bfs_fs *fs, uint64_t parent, mode_t mode,
+		struct bfs_owner owner, struct bfs_entry *ret_entry,
+		struct bfs_file *ret_file)
+{
+	BFS_FD int dir = bfs_node_open(fs->nodes, parent,
+				       O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_entry entry;
+	int r;
+
+	if (dir < 0)
+		return dir;
+	if ((r = make_file(fs, dir, mode, owner, &file, &entry.nodeid)) < 0)
+		return r;
+	if ((r = bfs_file_stat(&file, &entry.st)) < 0) {
+		bfs_file_abandon(&file);
+		bfs_node_forget(fs->nodes, entry.nodeid, 1);
+		return r;
+	}
+	*ret_entry = entry;
+	*ret_file = file;
+	file = (struct bfs_file){ 0 };
+	return 0;
+}
+
 /* Undo what made an entry that cannot be completed. */
 static int finish(struct bfs_fs *fs, int dir, const char *name, int r,
 		  int unlink_flags, struct bfs_entry *ret_entry)

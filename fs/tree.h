@@ -50,6 +50,11 @@ int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
 int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       mode_t mode, struct bfs_owner owner, struct bfs_entry *ret_entry,
 	       struct bfs_file *ret_file);
+
+/* The same without a name (O_TMPFILE); bfs_link() can give it one. */
+int bfs_tmpfile(struct bfs_fs *fs, uint64_t parent, mode_t mode,
+		struct bfs_owner owner, struct bfs_entry *ret_entry,
+		struct bfs_file *ret_file);
 int bfs_mkdir(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
 	      struct bfs_owner owner, struct bfs_entry *ret_entry);
 int bfs_mknod(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,

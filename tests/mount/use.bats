@@ -277,3 +277,45 @@ f = open('hello', 'r+b'); m = mmap.mmap(f.fileno(), 0); m[0:5] = b'hello'"
 		awk '/^Rss(Anon|File)/ { kb += $2 } END { print kb }')
 	[ -n "${SANITIZED:-}" ] || assert [ "$rss" -lt 10240 ]
 }
+
+@test "O_TMPFILE makes a file without a name, which a link can give it" {
+	mkdir tmpfiles
+	setfattr -n user.iobuf -v 'wired,capacity=64K' tmpfiles
+	locked=$(locked_kib)
+	run python3 - "$MNT/tmpfiles" <<'END'
+import ctypes, os, sys
+d = sys.argv[1]
+fd = os.open(d, os.O_TMPFILE | os.O_RDWR, 0o640)
+assert os.fstat(fd).st_nlink == 0 and os.listdir(d) == []
+os.pwrite(fd, b'named', 0)
+AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
+assert ctypes.CDLL(None).linkat(AT_FDCWD, b'/proc/self/fd/%d' % fd, AT_FDCWD,
+                                (d + '/named').encode(), AT_SYMLINK_FOLLOW) == 0
+other = os.open(d, os.O_TMPFILE | os.O_RDWR, 0o600)
+os.pwrite(other, b'gone', 0)
+END
+	assert_success
+	assert_equal "$(head -c 5 tmpfiles/named)" named
+	assert_equal "$(stat -c '%a %h' tmpfiles/named)" '640 1'
+	assert_equal "$(state tmpfiles/named wired)" 65536
+	# The one without a name went with its last close.
+	eventually locked_is $((locked + 64))
+	rm -r tmpfiles
+	eventually locked_is "$locked"
+}
+
+@test "SEEK_DATA and SEEK_HOLE find what an elastic buffer holds, and a fixed one's length" {
+	truncate -s 16M holes
+	printf x | dd of=holes bs=1M seek=9 conv=notrunc status=none
+	spec whole 'capacity=8192'
+	truncate -s 5000 whole
+	assert_equal "$(errno_of '
+    fd = os.open(m + "holes", os.O_RDONLY)
+    # A huge page around it counts as data.
+    assert 8 << 20 <= os.lseek(fd, 0, os.SEEK_DATA) <= 9 << 20
+    assert os.lseek(fd, 0, os.SEEK_HOLE) == 0
+    fd = os.open(m + "whole", os.O_RDONLY)
+    assert os.lseek(fd, 10, os.SEEK_DATA) == 10
+    assert os.lseek(fd, 10, os.SEEK_HOLE) == 5000')" 0
+	assert_equal "$(errno_of 'os.lseek(os.open(m + "whole", os.O_RDONLY), 5000, os.SEEK_DATA)')" ENXIO
+}
