@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
@@ -482,10 +483,23 @@ static bool bind_to_cpu(cpu_set_t *ret_before)
 	return sched_setaffinity(0, sizeof(one), &one) == 0;
 }
 
+/* Builds take turns; who waits for one can be interrupted too. */
+static int take_turn(pthread_mutex_t *turn)
+{
+	const struct timespec pause = { .tv_nsec = 2 * 1000 * 1000 };
+
+	while (pthread_mutex_trylock(turn)) {
+		if (is_interrupted())
+			return -EINTR;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 int iobuf_physical_build(int fd, uint64_t size, const struct iobuf_physical *want,
 			 uint64_t *ret_longest)
 {
-	static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+	static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 	struct build b = {
 		.want = want,
 		.pagemap = -1,
@@ -500,13 +514,14 @@ int iobuf_physical_build(int fd, uint64_t size, const struct iobuf_physical *wan
 
 	if (fstat(fd, &before) < 0)
 		return -errno;
-	pthread_mutex_lock(&one_at_a_time);
+	if ((r = take_turn(&turn)) < 0)
+		return r;
 	bound = bind_to_cpu(&cpus);
 	r = build(&b, size);
 	if (bound)
 		sched_setaffinity(0, sizeof(cpus), &cpus);
 	end_build(&b);
-	pthread_mutex_unlock(&one_at_a_time);
+	pthread_mutex_unlock(&turn);
 	if (r < 0)
 		iobuf_memory_restore(fd, &before);
 	*ret_longest = b.longest;

@@ -82,3 +82,14 @@ teardown() { unmount_fs; }
 	touch more
 	assert_equal "$(errno_of 'os.setxattr(m + "more", "user.iobuf", b"wired,capacity=2M")')" ENOMEM
 }
+
+@test "contiguous_max bounds contiguous memory in total: ENOMEM" {
+	mount_fs -o contiguous_max=300M
+	cd "$MNT"
+	spec first 'contiguous,capacity=2M'
+	touch second
+	assert_equal "$(errno_of 'os.setxattr(m + "second", "user.iobuf", b"contiguous,capacity=299M")')" ENOMEM
+	run grep 'raise -o contiguous_max=' "$LOG"
+	assert_success
+	assert_equal "$(state . contiguous)" 2097152
+}

@@ -7,6 +7,9 @@
 
 #include <iobuf/iobuf.h>
 
+#include <pthread.h>
+#include <semaphore.h>
+
 #define MIB (UINT64_C(1) << 20)
 
 static struct iobuf_spec resolved(const char *text)
@@ -196,6 +199,48 @@ static void a_creation_can_be_interrupted_and_leaves_nothing(void **state)
 	assert_in_range(open_fds(), fds, fds + 1); /* the tmpfs stays */
 }
 
+static sem_t entered, leave;
+
+static bool stop_here(void *context)
+{
+	(void)context;
+	sem_post(&entered);
+	sem_wait(&leave);
+	return true;
+}
+
+static void *create_and_stop(void *ret_error)
+{
+	struct iobuf_spec spec = resolved("contiguous,capacity=64M");
+	struct iobuf *b = NULL;
+
+	iobuf_set_interrupt_check(stop_here, NULL);
+	*(int *)ret_error = iobuf_create(&spec, &b, NULL);
+	return NULL;
+}
+
+static void waiting_for_another_creation_can_be_interrupted(void **state)
+{
+	struct iobuf_spec spec = resolved("contiguous,capacity=64M");
+	struct iobuf *b = NULL;
+	int left = 0, error = 0;
+	pthread_t other;
+
+	(void)state;
+	NEEDS_FRAMES();
+	sem_init(&entered, 0, 0);
+	sem_init(&leave, 0, 0);
+	assert_int_equal(pthread_create(&other, NULL, create_and_stop, &error),
+			 0);
+	sem_wait(&entered); /* it is in the middle of its build now */
+	iobuf_set_interrupt_check(count_down, &left);
+	assert_int_equal(iobuf_create(&spec, &b, NULL), -EINTR);
+	iobuf_set_interrupt_check(NULL, NULL);
+	sem_post(&leave);
+	assert_int_equal(pthread_join(other, NULL), 0);
+	assert_int_equal(error, -EINTR);
+}
+
 static void segments_walk_the_runs(void **state)
 {
 	uint64_t address, size;
@@ -262,6 +307,8 @@ int main(void)
 		cmocka_unit_test(without_the_right_to_see_frames_it_is_eperm),
 		cmocka_unit_test(
 			a_creation_can_be_interrupted_and_leaves_nothing),
+		cmocka_unit_test(
+			waiting_for_another_creation_can_be_interrupted),
 		cmocka_unit_test(segments_walk_the_runs),
 		cmocka_unit_test(
 			segments_of_wired_memory_cover_it_without_a_gap),
