@@ -6,15 +6,7 @@
 #include "physical.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
-
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* Linux 6.1 */
-#endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
 
 /* The mount outlives its builds: a descriptor, for the life of the process. */
 static int huge_tmpfs(void)

@@ -21,12 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
 
 /* Zones that are tried last and first: the boundary is at 4 GiB on x86. */
 #define LOW_ZONE_FRAMES (UINT64_C(1) << 20)

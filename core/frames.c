@@ -6,7 +6,6 @@
 #include "physical.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_FRAME_MASK ((UINT64_C(1) << 55) - 1)
@@ -58,7 +57,8 @@ int iobuf_frames_verify(int pagemap, const struct iobuf_mapping *mapping,
 {
 	const uint64_t page = iobuf_page_bytes();
 	const size_t pages = mapping->size / page;
-	uint64_t frames[512], previous = 0, run = 0, longest = 0;
+	struct iobuf_runs runs = { 0 };
+	uint64_t frames[512];
 	bool fits = true;
 
 	for (size_t at = 0, n; at < pages; at += n) {
@@ -74,13 +74,9 @@ int iobuf_frames_verify(int pagemap, const struct iobuf_mapping *mapping,
 			fits = false;
 		for (size_t i = 0; i < n; i++) {
 			fits = fits && iobuf_frame_fits(frames[i], want);
-			run = !frames[i]                    ? 0
-			      : frames[i] == previous + 1   ? run + 1
-							    : 1;
-			previous = frames[i];
-			longest = run > longest ? run : longest;
+			iobuf_runs_add(&runs, frames[i]);
 		}
 	}
-	*ret_longest = longest * page;
-	return fits && (!want->contiguous || longest == pages) ? 0 : -ENOMEM;
+	*ret_longest = runs.longest * page;
+	return fits && (!want->contiguous || runs.longest == pages) ? 0 : -ENOMEM;
 }

@@ -10,10 +10,19 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* Functions that libiobuf.so exports are those of core/libiobuf.map. */
+
+#ifndef MADV_POPULATE_READ /* Linux 5.14; older headers lack them */
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
 
 static inline uint64_t iobuf_page_bytes(void)
 {
@@ -43,7 +52,8 @@ struct iobuf_mapping {
 };
 
 /*
- * memory.c: the only file that calls mmap, mlock, fallocate and madvise.
+ * memory.c: a buffer's memory, by mmap, mlock, fallocate and madvise. (What
+ * physical.h is about handles single pages, and calls some of them itself.)
  *
  * reserve: make the file `size` bytes long with every page from `from` on
  * allocated. On failure the file has its old size and allocation.

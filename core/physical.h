@@ -19,6 +19,22 @@ int iobuf_frames_open(void);
 int iobuf_frames_read(int pagemap, const void *address, size_t count,
 		      uint64_t *ret_frames);
 
+/* Runs among frames that are looked at one after the other, in pages. Starts
+ * zeroed; a frame of 0 ends a run. */
+struct iobuf_runs {
+	uint64_t previous, current, longest;
+};
+
+static inline void iobuf_runs_add(struct iobuf_runs *runs, uint64_t frame)
+{
+	bool follows = frame && frame == runs->previous + 1;
+
+	runs->current = !frame ? 0 : follows ? runs->current + 1 : 1;
+	runs->previous = frame;
+	if (runs->current > runs->longest)
+		runs->longest = runs->current;
+}
+
 /* What a buffer's physical memory has to be. */
 struct iobuf_physical {
 	bool contiguous;    /* one run */

@@ -12,11 +12,6 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14 */
-#endif
 
 /* PAGEMAP_SCAN of linux/fs.h, Linux 6.7; older headers lack it. */
 struct page_region {
@@ -44,8 +39,7 @@ struct survey {
 	struct iobuf_report *report;
 	int pagemap;       /* -1: frame numbers are hidden from us */
 	int scan;          /* pagemap for PAGEMAP_SCAN, which needs no right */
-	uint64_t previous; /* frame of the page before; 0: none */
-	uint64_t run;      /* pages of the run that it ends */
+	struct iobuf_runs runs;
 };
 
 static void close_cleanup(int *fd)
@@ -67,14 +61,8 @@ static int measure_run(struct survey *s, const unsigned char *at, size_t pages)
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < pages; i++) {
-		bool follows = frames[i] && frames[i] == s->previous + 1;
-
-		s->run = !frames[i] ? 0 : follows ? s->run + 1 : 1;
-		s->previous = frames[i];
-		if (s->run * iobuf_page_bytes() > s->report->longest_run)
-			s->report->longest_run = s->run * iobuf_page_bytes();
-	}
+	for (size_t i = 0; i < pages; i++)
+		iobuf_runs_add(&s->runs, frames[i]);
 	return 0;
 }
 
@@ -86,9 +74,10 @@ static int survey_chunk(struct survey *s, unsigned char *at, size_t pages)
 {
 	const uint64_t page = iobuf_page_bytes();
 	unsigned char in_core[CHUNK_PAGES];
+	int r;
 
-	if (mincore(at, pages * page, in_core) < 0)
-		return -errno;
+	if ((r = iobuf_memory_residency(at, pages * page, in_core)) < 0)
+		return r;
 	for (size_t i = 0, run; i < pages; i += run ? run : 1) {
 		for (run = 0; i + run < pages && (in_core[i + run] & 1);)
 			run++;
@@ -148,7 +137,8 @@ static int survey_range(struct survey *s, int fd, uint64_t from, uint64_t to)
 	int r = 0;
 
 	while (from < to && r == 0) {
-		__attribute__((cleanup(unmap_cleanup))) struct iobuf_mapping m = { 0 };
+		__attribute__((cleanup(unmap_cleanup)))
+		struct iobuf_mapping m = { 0 };
 		uint64_t start = from & ~(IOBUF_HUGE_BYTES - 1);
 		uint64_t end = start + WINDOW_BYTES < to ? start + WINDOW_BYTES
 							 : to;
@@ -165,21 +155,20 @@ static int survey_range(struct survey *s, int fd, uint64_t from, uint64_t to)
 /* Every range that holds bytes: what is between is not even looked at. */
 static int survey_file(struct survey *s, int fd, uint64_t extent)
 {
-	off_t from = 0, to;
+	__attribute__((cleanup(close_cleanup))) int own =
+		iobuf_memory_reopen(fd);
+	uint64_t from = 0, to = 0;
 	int r = 0;
 
-	while (r == 0 && (uint64_t)from < extent &&
-	       (from = lseek(fd, from, SEEK_DATA)) >= 0) {
-		if ((to = lseek(fd, from, SEEK_HOLE)) < 0)
-			return -errno;
+	for (; r == 0 && to < extent; s->runs.previous = 0) {
+		r = iobuf_memory_next_data(own, to, extent, &from, &to);
 		/* The last page may be more than the file has of it. */
-		r = survey_range(s, fd, (uint64_t)from,
-				 iobuf_round_up((uint64_t)to,
-						iobuf_page_bytes()));
-		s->previous = s->run = 0;
-		from = to;
+		if (r == 0 && from < to)
+			r = survey_range(s, fd, from,
+					 iobuf_round_up(to,
+							iobuf_page_bytes()));
 	}
-	return r < 0 || from >= 0 || errno == ENXIO ? r : -errno;
+	return r;
 }
 
 static int survey_buffer(struct iobuf *buffer, struct iobuf_report *report)
@@ -196,8 +185,9 @@ static int survey_buffer(struct iobuf *buffer, struct iobuf_report *report)
 				  buffer->mapping.size);
 	else
 		r = survey_file(&s, buffer->fd, iobuf_extent(buffer));
-	if (r == 0 && pagemap < 0 && report->resident)
-		report->longest_run = IOBUF_UNKNOWN;
+	report->longest_run = pagemap < 0 && report->resident
+				      ? IOBUF_UNKNOWN
+				      : s.runs.longest * iobuf_page_bytes();
 	return r;
 }
 

@@ -32,21 +32,35 @@ static int allocate_by_size(struct bfs_file *file, uint64_t size)
 
 static bool waits_for_size(const struct bfs_file *file)
 {
-	return bfs_record_is_physical(&file->record) && !bfs_record_is_fixed(&file->record);
+	return bfs_record_is_physical(&file->record) &&
+	       !bfs_record_is_fixed(&file->record);
+}
+
+static bool grows_wired(const struct bfs_file *file)
+{
+	return !bfs_record_is_fixed(&file->record) &&
+	       bfs_record_is_wired(&file->record);
+}
+
+/* Nothing but the file knows its size. */
+static bool is_plain_file(const struct bfs_file *file)
+{
+	return !bfs_record_is_fixed(&file->record) &&
+	       !bfs_record_is_wired(&file->record);
 }
 
 /* Before a wired elastic buffer changes its size, and after. */
 static int charge_growth(struct bfs_file *file, uint64_t size)
 {
-	return bfs_record_is_fixed(&file->record) || !bfs_record_is_wired(&file->record)
-		       ? 0
-		       : bfs_file_charge(file, &file->record, size);
+	return grows_wired(file) ? bfs_file_charge(file, &file->record, size)
+				 : 0;
 }
 
 static void settle_charge(struct bfs_file *file, const struct iobuf *buffer)
 {
-	if (!bfs_record_is_fixed(&file->record) && bfs_record_is_wired(&file->record))
-		bfs_file_uncharge(file, &file->record, iobuf_get_length(buffer));
+	if (grows_wired(file))
+		bfs_file_uncharge(file, &file->record,
+				  iobuf_get_length(buffer));
 }
 
 int bfs_file_truncate(struct bfs_file *file, uint64_t size)
@@ -56,9 +70,7 @@ int bfs_file_truncate(struct bfs_file *file, uint64_t size)
 
 	if (waits_for_size(file))
 		return allocate_by_size(file, size);
-
-	/* The plain case: nothing but the file knows its size. */
-	if (!bfs_record_is_fixed(&file->record) && !bfs_record_is_wired(&file->record))
+	if (is_plain_file(file))
 		return ftruncate(file->fd, (off_t)size) < 0 ? -errno : 0;
 	if ((r = bfs_file_get_buffer(file, &buffer)) < 0)
 		return r;
@@ -80,13 +92,14 @@ int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 		return -EFBIG;
 	if (waits_for_size(file) && mode == 0)
 		return allocate_by_size(file, end);
-	if (!bfs_record_is_fixed(&file->record) && !bfs_record_is_wired(&file->record))
+	if (is_plain_file(file))
 		return fallocate(file->fd, mode, (off_t)offset, (off_t)size) < 0
 			       ? -errno
 			       : 0;
 	if (mode != 0)
 		return -EOPNOTSUPP;
-	if (bfs_record_is_fixed(&file->record) && end > file->record.spec.capacity)
+	if (bfs_record_is_fixed(&file->record) &&
+	    end > file->record.spec.capacity)
 		return -EFBIG;
 	if ((r = bfs_file_stat(file, &st)) < 0)
 		return r;
@@ -226,21 +239,12 @@ int bfs_file_set_length(struct bfs_file *file, uint64_t length)
 
 int bfs_file_report(struct bfs_file *file, struct iobuf_report *ret_report)
 {
-	struct iobuf *buffer = file->inode->wired;
-	struct stat st;
-	int r;
+	struct iobuf *buffer;
+	int r = bfs_file_borrow_buffer(file, &buffer);
 
-	if (buffer) {
-		iobuf_set_fd(buffer, file->fd);
-		r = iobuf_get_report(buffer, ret_report);
-		iobuf_set_fd(buffer, -1);
-		return r;
-	}
-	if ((r = bfs_file_stat(file, &st)) < 0 ||
-	    (r = iobuf_attach(&file->record.spec, file->fd,
-			      (uint64_t)st.st_size, &buffer)) < 0)
+	if (r < 0)
 		return r;
 	r = iobuf_get_report(buffer, ret_report);
-	iobuf_release(buffer);
+	bfs_file_put_buffer(file, buffer);
 	return r;
 }

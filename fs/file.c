@@ -2,12 +2,9 @@
 #include "file_internal.h"
 
 #include "fd.h"
-#include "log.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/xattr.h>
 
 int bfs_file_open_fd(struct bfs_fs *fs, uint64_t nodeid, int *fd,

@@ -148,29 +148,41 @@ static int give(int dir_fd, int fd, const char *name, mode_t mode,
 	return 0;
 }
 
+/* Undo make_file(): nobody has seen the file. */
+static void unmake_file(struct bfs_file *file, const struct bfs_entry *entry)
+{
+	bfs_file_abandon(file);
+	bfs_node_forget(file->fs->nodes, entry->nodeid, 1);
+}
+
 /* A file without a name, complete but for that. */
 static int make_file(struct bfs_fs *fs, int dir, mode_t mode,
-		     struct bfs_owner owner, struct bfs_file *ret_file,
-		     uint64_t *ret_nodeid)
+		     struct bfs_owner owner, struct bfs_entry *ret_entry,
+		     struct bfs_file *ret_file)
 {
 	BFS_FD int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
 			       mode & 07777);
 	BFS_FILE struct bfs_file file = { 0 };
 	struct bfs_record directory;
+	struct bfs_entry entry;
 	int r;
 
 	if (fd < 0)
 		return -errno;
 	if ((r = give(dir, fd, "", S_IFREG | mode, owner)) < 0 ||
 	    (r = bfs_record_load_fd(dir, &directory)) < 0 ||
-	    (r = bfs_node_lookup(fs->nodes, fd, "", ret_nodeid)) < 0)
+	    (r = bfs_node_lookup(fs->nodes, fd, "", &entry.nodeid)) < 0)
 		return r;
-	if ((r = bfs_file_open_fd(fs, *ret_nodeid, &fd, &file)) == 0)
-		r = bfs_file_inherit(&file, &directory);
-	if (r < 0) {
-		bfs_node_forget(fs->nodes, *ret_nodeid, 1);
+	if ((r = bfs_file_open_fd(fs, entry.nodeid, &fd, &file)) < 0) {
+		bfs_node_forget(fs->nodes, entry.nodeid, 1);
 		return r;
 	}
+	if ((r = bfs_file_inherit(&file, &directory)) < 0 ||
+	    (r = bfs_file_stat(&file, &entry.st)) < 0) {
+		unmake_file(&file, &entry);
+		return r;
+	}
+	*ret_entry = entry;
 	*ret_file = file;
 	file = (struct bfs_file){ 0 };
 	return 0;
@@ -187,15 +199,12 @@ int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 
 	if (dir < 0)
 		return dir;
-	if ((r = make_file(fs, dir, mode, owner, &file, &entry.nodeid)) < 0)
+	if ((r = make_file(fs, dir, mode, owner, &entry, &file)) < 0)
 		return r;
-	if ((r = bfs_file_stat(&file, &entry.st)) == 0 &&
-	    linkat(AT_FDCWD, bfs_fd_path(file.fd).text, dir, name,
-		   AT_SYMLINK_FOLLOW) < 0)
+	if (linkat(AT_FDCWD, bfs_fd_path(file.fd).text, dir, name,
+		   AT_SYMLINK_FOLLOW) < 0) {
 		r = -errno;
-	if (r < 0) {
-		bfs_file_abandon(&file);
-		bfs_node_forget(fs->nodes, entry.nodeid, 1);
+		unmake_file(&file, &entry);
 		return r;
 	}
 	entry.st.st_nlink = 1;
@@ -213,23 +222,9 @@ int bfs_tmpfile(struct bfs_fs *fs, uint64_t parent, mode_t mode,
 {
 	BFS_FD int dir = bfs_node_open(fs->nodes, parent,
 				       O_PATH | O_DIRECTORY | O_NOFOLLOW);
-	BFS_FILE struct bfs_file file = { 0 };
-	struct bfs_entry entry;
-	int r;
 
-	if (dir < 0)
-		return dir;
-	if ((r = make_file(fs, dir, mode, owner, &file, &entry.nodeid)) < 0)
-		return r;
-	if ((r = bfs_file_stat(&file, &entry.st)) < 0) {
-		bfs_file_abandon(&file);
-		bfs_node_forget(fs->nodes, entry.nodeid, 1);
-		return r;
-	}
-	*ret_entry = entry;
-	*ret_file = file;
-	file = (struct bfs_file){ 0 };
-	return 0;
+	return dir < 0 ? dir
+		       : make_file(fs, dir, mode, owner, ret_entry, ret_file);
 }
 
 /* Undo what made an entry that cannot be completed. */

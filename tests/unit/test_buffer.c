@@ -1,44 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
-
-#include <iobuf/iobuf.h>
-
-static const uint64_t MIB = UINT64_C(1) << 20;
-
-static struct iobuf_spec resolved(const char *text)
-{
-	struct iobuf_spec spec;
-
-	assert_int_equal(iobuf_spec_parse(text, strlen(text), &spec, NULL), 0);
-	assert_int_equal(iobuf_spec_resolve(&spec, &iobuf_spec_default, &spec,
-					    NULL),
-			 0);
-	return spec;
-}
-
-static struct iobuf *created(const char *text)
-{
-	struct iobuf_spec spec = resolved(text);
-	struct iobuf_reason reason = { 0 };
-	struct iobuf *b = NULL;
-	int r = iobuf_create(&spec, &b, &reason);
-
-	if (r < 0)
-		fail_msg("'%s': %d, %s", text, r, reason.text);
-	return b;
-}
-
-/* An elastic buffer over a new memfd, which the caller closes. */
-static struct iobuf *elastic(const char *text, uint64_t length, int *ret_fd)
-{
-	struct iobuf_spec spec = resolved(text);
-	struct iobuf *b = NULL;
-
-	*ret_fd = new_memfd();
-	assert_int_equal(ftruncate(*ret_fd, (off_t)length), 0);
-	assert_int_equal(iobuf_attach(&spec, *ret_fd, length, &b), 0);
-	return b;
-}
+#include "buffers.h"
 
 static void created_memory_is_reserved_and_zero(void **state)
 {

@@ -9,14 +9,12 @@
  * that the kernel could have answered. The wrappers count heap blocks and
  * mapped bytes, too; /proc is asked for the rest.
  */
-#include "unit.h"
+#include "buffers.h"
 
-#include <iobuf/iobuf.h>
 #include <malloc.h>
 #include <sys/uio.h>
 
 enum {
-	MIB = 1 << 20,
 	SIZE = 3 * MIB,  /* more than a huge page: its mapping gets aligned */
 	START = MIB - 5, /* what an elastic buffer starts from: MIB in pages */
 };
@@ -305,17 +303,6 @@ struct kind {
 	bool optional;  /* may fail by itself: a physical run is not always to
 			   be had, above all under RUN_TESTS()'s file limit */
 };
-
-static struct iobuf_spec resolved(const char *text)
-{
-	struct iobuf_spec spec;
-
-	assert_int_equal(iobuf_spec_parse(text, strlen(text), &spec, NULL), 0);
-	assert_int_equal(iobuf_spec_resolve(&spec, &iobuf_spec_default, &spec,
-					    NULL),
-			 0);
-	return spec;
-}
 
 static void with_a_file(struct scene *s, const char *text)
 {

@@ -3,25 +3,10 @@
  * test_physical.c - contiguous, aligned and masked memory, and its segments.
  * Frame numbers are read here, not by the code under test.
  */
-#include "unit.h"
-
-#include <iobuf/iobuf.h>
+#include "buffers.h"
 
 #include <pthread.h>
 #include <semaphore.h>
-
-#define MIB (UINT64_C(1) << 20)
-
-static struct iobuf_spec resolved(const char *text)
-{
-	struct iobuf_spec spec;
-
-	assert_int_equal(iobuf_spec_parse(text, strlen(text), &spec, NULL), 0);
-	assert_int_equal(iobuf_spec_resolve(&spec, &iobuf_spec_default, &spec,
-					    NULL),
-			 0);
-	return spec;
-}
 
 static uint64_t frame_at(const void *address)
 {
@@ -49,15 +34,6 @@ static bool sees_frames(void)
 		if (!sees_frames())                                            \
 			SKIP("page frame numbers take CAP_SYS_ADMIN");         \
 	} while (0)
-
-static struct iobuf *created(const char *text)
-{
-	struct iobuf_spec spec = resolved(text);
-	struct iobuf *b = NULL;
-
-	assert_int_equal(iobuf_create(&spec, &b, NULL), 0);
-	return b;
-}
 
 static const unsigned char *bytes_of(struct iobuf *b)
 {

@@ -1,38 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
-
-#include <iobuf/iobuf.h>
-
-static const uint64_t MIB = UINT64_C(1) << 20;
-
-static struct iobuf_spec resolved(const char *text)
-{
-	struct iobuf_spec spec;
-
-	assert_int_equal(iobuf_spec_parse(text, strlen(text), &spec, NULL), 0);
-	assert_int_equal(iobuf_spec_resolve(&spec, &iobuf_spec_default, &spec,
-					    NULL),
-			 0);
-	return spec;
-}
-
-static struct iobuf *created(const char *text)
-{
-	struct iobuf_spec spec = resolved(text);
-	struct iobuf *b = NULL;
-
-	assert_int_equal(iobuf_create(&spec, &b, NULL), 0);
-	return b;
-}
-
-static struct iobuf *attached(const char *text, int fd, uint64_t length)
-{
-	struct iobuf_spec spec = resolved(text);
-	struct iobuf *b = NULL;
-
-	assert_int_equal(iobuf_attach(&spec, fd, length, &b), 0);
-	return b;
-}
+#include "buffers.h"
 
 static struct iobuf_report reported(struct iobuf *b)
 {

@@ -1,40 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "unit.h"
-
-#include <iobuf/iobuf.h>
+#include "buffers.h"
 
 #include <pthread.h>
-
-static struct iobuf_spec resolved(const char *text)
-{
-	struct iobuf_spec spec;
-
-	assert_int_equal(iobuf_spec_parse(text, strlen(text), &spec, NULL), 0);
-	assert_int_equal(iobuf_spec_resolve(&spec, &iobuf_spec_default, &spec,
-					    NULL),
-			 0);
-	return spec;
-}
-
-static struct iobuf *created(const char *text)
-{
-	struct iobuf_spec spec = resolved(text);
-	struct iobuf *b = NULL;
-
-	assert_int_equal(iobuf_create(&spec, &b, NULL), 0);
-	return b;
-}
-
-static struct iobuf *elastic(const char *text, uint64_t length, int *ret_fd)
-{
-	struct iobuf_spec spec = resolved(text);
-	struct iobuf *b = NULL;
-
-	*ret_fd = new_memfd();
-	assert_int_equal(ftruncate(*ret_fd, (off_t)length), 0);
-	assert_int_equal(iobuf_attach(&spec, *ret_fd, length, &b), 0);
-	return b;
-}
 
 /* Fill all of a fixed buffer by its mapping, whatever its length. */
 static unsigned char *fill(struct iobuf *b, int value)
