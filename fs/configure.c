@@ -39,8 +39,9 @@ static int allocate(struct bfs_file *file, const struct bfs_record *record,
 	struct iobuf *buffer;
 	int r = bfs_inode_take_slot(file->fs->inodes, file->inode);
 
-	if (r < 0 || (bfs_record_is_wired(record) &&
-		      (r = bfs_file_charge(file, record, record->spec.capacity)) < 0))
+	if (r == 0 && bfs_record_is_wired(record))
+		r = bfs_file_charge(file, record, record->spec.capacity);
+	if (r < 0)
 		return r;
 	slot = file->inode->slot;
 	/* Killed after the commit, it has to be wired by the next worker. */
@@ -54,10 +55,11 @@ static int allocate(struct bfs_file *file, const struct bfs_record *record,
 	if (r < 0) {
 		slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
 		bfs_file_uncharge(file, record, 0);
-	} else if (bfs_record_is_wired(record))
+	} else if (bfs_record_is_wired(record)) {
 		bfs_file_keep_wired(file, buffer);
-	else
+	} else {
 		iobuf_release(buffer);
+	}
 	slot->flags &= ~(uint32_t)BFS_SLOT_ALLOCATING;
 	if (r == -ENOMEM && bfs_record_is_physical(record) && ret_reason)
 		note_longest_run(file, ret_reason->longest_run);
@@ -155,8 +157,9 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 	record.flags = flags;
 	record.longest_run = 0;
 	record.length = record.spec.capacity;
-	return bfs_record_is_fixed(&record) ? allocate(file, &record, ret_reason)
-				 : bfs_file_store(file, &record);
+	return bfs_record_is_fixed(&record)
+		       ? allocate(file, &record, ret_reason)
+		       : bfs_file_store(file, &record);
 }
 
 int bfs_file_unconfigure(struct bfs_file *file)

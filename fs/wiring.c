@@ -26,7 +26,7 @@ static int charge_limit(struct bfs_limit *limit, uint64_t bytes)
 
 /* Count what the buffer will have wired; -ENOMEM over a limit. */
 int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
-		  uint64_t bytes)
+		    uint64_t bytes)
 {
 	struct bfs_fs *fs = file->fs;
 	struct bfs_inode *inode = file->inode;
@@ -42,7 +42,7 @@ int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
 }
 
 void bfs_file_uncharge(struct bfs_file *file, const struct bfs_record *record,
-		     uint64_t down_to)
+		       uint64_t down_to)
 {
 	struct bfs_inode *inode = file->inode;
 	uint64_t less = inode->charged > down_to ? inode->charged - down_to : 0;
@@ -75,7 +75,7 @@ void bfs_file_drop_wired(struct bfs_file *file)
 
 /*
  * A descriptor of the buffer as it is, with the file lent to it: the one that
- * keeps it wired, or one for this operation. Give it back with bfs_file_put_buffer().
+ * keeps it wired, or one for this operation.
  */
 int bfs_file_borrow_buffer(struct bfs_file *file, struct iobuf **ret_buffer)
 {
@@ -99,8 +99,10 @@ static int wire(struct bfs_file *file, struct iobuf *buffer)
 {
 	int r = bfs_inode_take_slot(file->fs->inodes, file->inode);
 
-	if (r < 0 || (r = bfs_file_charge(file, &file->record,
-				 iobuf_get_capacity(buffer))) < 0)
+	if (r == 0)
+		r = bfs_file_charge(file, &file->record,
+				    iobuf_get_capacity(buffer));
+	if (r < 0)
 		return r;
 	if ((r = iobuf_prepare(buffer)) < 0)
 		bfs_file_uncharge(file, &file->record, 0);
