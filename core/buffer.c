@@ -167,6 +167,12 @@ static int refuse_memory(struct iobuf_reason *ret_reason, int error,
 			    (unsigned long long)spec->capacity, kind);
 }
 
+static uint64_t first_length(const struct iobuf_spec *spec)
+{
+	return spec->given & IOBUF_GIVEN_LENGTH ? spec->length
+						: spec->capacity;
+}
+
 static int create_over(const struct iobuf_spec *spec,
 		       const struct iobuf_extras *extras, int fd,
 		       struct iobuf **ret_buffer,
@@ -179,7 +185,7 @@ static int create_over(const struct iobuf_spec *spec,
 
 	if ((r = check_creatable(spec, ret_reason)) < 0 ||
 	    (r = stat_empty(fd, &before)) < 0 ||
-	    (r = new_buffer(spec, fd, spec->capacity, &b)) < 0)
+	    (r = new_buffer(spec, fd, first_length(spec), &b)) < 0)
 		return r;
 	b->extras = *extras;
 	if ((r = obtain(b, &longest)) < 0) {

@@ -161,6 +161,16 @@ static int parse_mask(struct slice value, struct iobuf_spec *spec,
 		     : 0;
 }
 
+static int parse_length(struct slice value, struct iobuf_spec *spec,
+			struct iobuf_reason *reason)
+{
+	int r = iobuf_bytes_parse(value.at, value.size, &spec->length);
+
+	return r < 0 ? refuse_value(reason, -r, "length=", value,
+				    "not a number of bytes, N[K|M|G]")
+		     : 0;
+}
+
 static int parse_task(struct slice value, struct iobuf_spec *spec,
 		      struct iobuf_reason *reason)
 {
@@ -272,6 +282,8 @@ static const struct option options[] = {
 	      "the process whose death unlinks the buffer"),
 	VALUE("tag=", IOBUF_GIVEN_TAG, parse_tag, "TEXT",
 	      "a label, up to 63 bytes"),
+	VALUE("length=", IOBUF_GIVEN_LENGTH, parse_length, "N[K|M|G]",
+	      "bytes in use at first; also keeps that many that are there"),
 	VALUE("options=", IOBUF_GIVEN_OPTIONS, parse_options, "0xN",
 	      "all option bits at once; an absent bit is off"),
 };

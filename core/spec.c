@@ -87,6 +87,11 @@ static int adjust_geometry(struct iobuf_spec *spec, struct iobuf_reason *reason)
 				    "capacity and alignment do not fit in 63 bits");
 	if (spec->alignment >= page)
 		spec->capacity = iobuf_round_up(spec->capacity, page);
+	if ((spec->given & IOBUF_GIVEN_LENGTH) && spec->capacity &&
+	    spec->length > spec->capacity)
+		return iobuf_refuse(reason, EINVAL,
+				    "length %llu is above the capacity",
+				    (unsigned long long)spec->length);
 	return 0;
 }
 

@@ -301,6 +301,17 @@ int iobuf_append_bytes(struct iobuf *buffer, const void *bytes, size_t size,
 	return r;
 }
 
+int iobuf_zero_bytes(struct iobuf *buffer, uint64_t offset, uint64_t size)
+{
+	const uint64_t capacity = iobuf_get_capacity(buffer);
+
+	if (offset > capacity || size > capacity - offset)
+		return -EINVAL;
+
+	IOBUF_LOCKED(buffer);
+	return zero(buffer, offset, offset + size);
+}
+
 int iobuf_truncate(struct iobuf *buffer, uint64_t length)
 {
 	int r = 0;

@@ -21,24 +21,80 @@ static bool shares_user_namespace(pid_t pid)
 	       ours.st_dev == theirs.st_dev;
 }
 
-static unsigned long long effective_capabilities(pid_t pid)
+/* /proc/PID/status: "Key:" and values, a line each. What does not fit in it is
+ * a right that the caller does not have. */
+struct status {
+	char text[16384];
+};
+
+static void load_status(pid_t pid, struct status *ret_status)
 {
-	char path[64], text[4096];
-	const char *line;
+	char path[64];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	BFS_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	line = strstr(text, "\nCapEff:");
-	return line ? strtoull(line + strlen("\nCapEff:"), NULL, 16) : 0;
+	n = fd < 0 ? -1 : read(fd, ret_status->text,
+			       sizeof(ret_status->text) - 1);
+	ret_status->text[n > 0 ? n : 0] = '\0';
+}
+
+/* The values of a key, given as "\nKey:"; "" without it. */
+static const char *find_values(const struct status *status, const char *key)
+{
+	const char *line = strstr(status->text, key);
+
+	return line ? line + strlen(key) : "";
+}
+
+static bool has_capability(const struct status *status, unsigned int capability)
+{
+	return strtoull(find_values(status, "\nCapEff:"), NULL, 16) >>
+		       capability & 1;
+}
+
+static bool lists_group(const char *values, gid_t group)
+{
+	char *end;
+
+	for (;; values = end) {
+		unsigned long value;
+
+		values += strspn(values, " \t");
+		if (*values < '0' || *values > '9') /* the line ends */
+			return false;
+		value = strtoul(values, &end, 10);
+		if (value == group)
+			return true;
+	}
 }
 
 bool bfs_may_see_physical(pid_t pid)
 {
-	return pid > 0 && shares_user_namespace(pid) &&
-	       (effective_capabilities(pid) & (1ULL << CAP_SYS_ADMIN));
+	struct status status;
+
+	if (pid <= 0 || !shares_user_namespace(pid))
+		return false;
+	load_status(pid, &status);
+	return has_capability(&status, CAP_SYS_ADMIN);
+}
+
+bool bfs_may_keep_set_group_id(pid_t pid, gid_t group)
+{
+	struct status status;
+	const char *ids;
+
+	if (pid <= 0)
+		return false;
+	load_status(pid, &status);
+	if (shares_user_namespace(pid) && has_capability(&status, CAP_FSETID))
+		return true;
+	/* Real, effective, saved, filesystem: the last one counts. */
+	ids = find_values(&status, "\nGid:");
+	for (int i = 0; i < 3; i++) {
+		ids += strspn(ids, " \t");
+		ids += strcspn(ids, " \t\n");
+	}
+	return strtoul(ids, NULL, 10) == group ||
+	       lists_group(find_values(&status, "\nGroups:"), group);
 }

@@ -30,6 +30,25 @@ static inline struct bfs_owner bfs_caller(fuse_req_t req)
 	return (struct bfs_owner){ ctx->uid, ctx->gid };
 }
 
+/*
+ * A new entry's mode is the caller's umask's business, unless its directory has
+ * a default access list: the pool's kernel decides, by the umask of the thread
+ * that creates. BFS_CALLER_UMASK(req); holds to the end of the scope.
+ */
+mode_t bfs_begin_umask(fuse_req_t req);
+void bfs_end_umask(const mode_t *unused);
+
+#define BFS_CALLER_UMASK(req)                                                  \
+	__attribute__((cleanup(bfs_end_umask), unused))                        \
+	const mode_t bfs_umask_ = bfs_begin_umask(req)
+
+/*
+ * For how long the kernel may believe attributes. Stores through a mapping of
+ * the pool file change what only the pool knows: they fill holes (st_blocks)
+ * and move times.
+ */
+double bfs_attr_timeout(const struct bfs_fs *fs, const struct stat *st);
+
 /* What the kernel is told of an entry, and for how long it may believe it. */
 struct fuse_entry_param bfs_entry_param(const struct bfs_fs *fs,
 					const struct bfs_entry *entry);

@@ -241,6 +241,7 @@ static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode,
 		       struct fuse_file_info *fi)
 {
 	BFS_INTERRUPTIBLE(req);
+	BFS_CALLER_UMASK(req);
 	struct bfs_entry entry;
 	int r = do_tmpfile(bfs_fs_of(req), parent, mode, bfs_caller(req),
 			   &entry, fi);
@@ -252,6 +253,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 		      mode_t mode, struct fuse_file_info *fi)
 {
 	BFS_INTERRUPTIBLE(req);
+	BFS_CALLER_UMASK(req);
 	struct bfs_entry entry;
 	int r = do_create(bfs_fs_of(req), parent, name, mode, bfs_caller(req),
 			  &entry, fi);

@@ -1,10 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 #include "ops.h"
 
-#include <fcntl.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+
+mode_t bfs_begin_umask(fuse_req_t req)
+{
+	static __thread bool own_umask;
+
+	/* Threads share a umask until they ask for one of their own. */
+	if (!own_umask)
+		own_umask = unshare(CLONE_FS) == 0;
+	return own_umask ? umask(fuse_req_ctx(req)->umask & 0777) : 0;
+}
+
+void bfs_end_umask(const mode_t *unused)
+{
+	(void)unused;
+	umask(0);
+}
+
+double bfs_attr_timeout(const struct bfs_fs *fs, const struct stat *st)
+{
+	enum { BLOCK_BYTES = 512 };
+	const double moment = 1.0;
+
+	if (!S_ISREG(st->st_mode) || fs->timeout_s < moment)
+		return fs->timeout_s;
+	return st->st_blocks * BLOCK_BYTES < st->st_size ? 0 : moment;
+}
 
 struct fuse_entry_param bfs_entry_param(const struct bfs_fs *fs,
 					const struct bfs_entry *entry)
@@ -12,7 +39,7 @@ struct fuse_entry_param bfs_entry_param(const struct bfs_fs *fs,
 	return (struct fuse_entry_param){
 		.ino = entry->nodeid,
 		.attr = entry->st,
-		.attr_timeout = fs->timeout_s,
+		.attr_timeout = bfs_attr_timeout(fs, &entry->st),
 		.entry_timeout = fs->timeout_s,
 	};
 }
@@ -36,7 +63,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct bfs_fs *fs = bfs_fs_of(req);
 	/* A nodeid of 0: the name is known not to be there. */
 	struct bfs_entry entry = { 0 };
-	int r = bfs_lookup(fs, parent, name, &entry);
+	/* Dots: somebody came by a handle, and the kernel knows no name. */
+	int r = !strcmp(name, ".")    ? bfs_lookup_self(fs, parent, &entry)
+		: !strcmp(name, "..") ? bfs_lookup_parent(fs, parent, &entry)
+				      : bfs_lookup(fs, parent, name, &entry);
 
 	if (r == -ENOENT)
 		r = 0;
@@ -68,7 +98,7 @@ static void reply_attr(fuse_req_t req, int r, const struct stat *st)
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
-		fuse_reply_attr(req, st, bfs_fs_of(req)->timeout_s);
+		fuse_reply_attr(req, st, bfs_attr_timeout(bfs_fs_of(req), st));
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -79,6 +109,29 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	(void)fi;
 	reply_attr(req, r, &st);
 }
+
+#ifdef HAVE_FUSE_STATX
+/* Asked for where the time of birth is wanted. */
+static void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
+		     struct fuse_file_info *fi)
+{
+	struct bfs_fs *fs = bfs_fs_of(req);
+	struct statx stx = { 0 };
+	int r = bfs_statx(fs, ino, (unsigned int)mask, &stx);
+	const struct stat st = {
+		.st_mode = stx.stx_mode,
+		.st_size = (off_t)stx.stx_size,
+		.st_blocks = (blkcnt_t)stx.stx_blocks,
+	};
+
+	(void)flags;
+	(void)fi;
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_statx(req, 0, &stx, bfs_attr_timeout(fs, &st));
+}
+#endif
 
 /* A time to set, to leave, or now. */
 static struct timespec time_of(int to_set, int given, int now,
@@ -121,6 +174,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
 		     mode_t mode)
 {
+	BFS_CALLER_UMASK(req);
 	struct bfs_entry entry;
 	int r = bfs_mkdir(bfs_fs_of(req), parent, name, mode, bfs_caller(req),
 			  &entry);
@@ -131,6 +185,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
 		     mode_t mode, dev_t device)
 {
+	BFS_CALLER_UMASK(req);
 	struct bfs_entry entry;
 	int r = bfs_mknod(bfs_fs_of(req), parent, name, mode, device,
 			  bfs_caller(req), &entry);
@@ -195,6 +250,9 @@ void bfs_ops_name(struct fuse_lowlevel_ops *ops)
 	ops->forget = op_forget;
 	ops->forget_multi = op_forget_multi;
 	ops->getattr = op_getattr;
+#ifdef HAVE_FUSE_STATX
+	ops->statx = op_statx;
+#endif
 	ops->setattr = op_setattr;
 	ops->mkdir = op_mkdir;
 	ops->mknod = op_mknod;

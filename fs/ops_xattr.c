@@ -54,7 +54,8 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	struct bfs_fs *fs = bfs_fs_of(req);
 	BFS_INTERRUPTIBLE(req);
 	bool changed;
-	int r = bfs_setxattr(fs, ino, name, value, size, flags, &changed);
+	int r = bfs_setxattr(fs, ino, name, value, size, flags,
+			     fuse_req_ctx(req)->pid, &changed);
 
 	/* The kernel does not expect that an xattr changes a file's size. */
 	if (r == 0 && changed)

@@ -41,22 +41,26 @@ static int stat_fd(int fd, struct stat *ret_st)
 	return 0;
 }
 
+static int entry_of(struct bfs_fs *fs, int fd, struct bfs_entry *ret_entry)
+{
+	struct bfs_entry entry;
+	int r;
+
+	if ((r = stat_fd(fd, &entry.st)) < 0 ||
+	    (r = bfs_node_lookup(fs->nodes, fd, "", &entry.nodeid)) < 0)
+		return r;
+	*ret_entry = entry;
+	return 0;
+}
+
 int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
 		 struct bfs_entry *ret_entry)
 {
 	/* The name is looked up once: nodeid, attributes and record have to be
 	 * of one file, or one file's mode would guard another's bytes. */
 	BFS_FD int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct bfs_entry entry;
-	int r;
 
-	if (fd < 0)
-		return -errno;
-	if ((r = stat_fd(fd, &entry.st)) < 0 ||
-	    (r = bfs_node_lookup(fs->nodes, fd, "", &entry.nodeid)) < 0)
-		return r;
-	*ret_entry = entry;
-	return 0;
+	return fd < 0 ? -errno : entry_of(fs, fd, ret_entry);
 }
 
 int bfs_lookup(struct bfs_fs *fs, uint64_t parent, const char *name,
@@ -67,11 +71,69 @@ int bfs_lookup(struct bfs_fs *fs, uint64_t parent, const char *name,
 	return dir < 0 ? dir : bfs_entry_at(fs, dir, name, ret_entry);
 }
 
+int bfs_lookup_self(struct bfs_fs *fs, uint64_t nodeid,
+		    struct bfs_entry *ret_entry)
+{
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
+
+	return fd < 0 ? fd : entry_of(fs, fd, ret_entry);
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+int bfs_lookup_parent(struct bfs_fs *fs, uint64_t nodeid,
+		      struct bfs_entry *ret_entry)
+{
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid,
+				      O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	BFS_FD int up = -1;
+	struct bfs_entry entry;
+	struct stat root, st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fs->root_fd, &root) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	/* The pool's root is the top, whatever its directory is in. */
+	if (!is_same_file(&st, &root) &&
+	    (up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return -errno;
+	if (up >= 0 && fstat(up, &st) < 0)
+		return -errno;
+	if (!is_same_file(&st, &root))
+		return entry_of(fs, up, ret_entry);
+	entry = (struct bfs_entry){ .nodeid = BFS_ROOT_NODEID, .st = st };
+	*ret_entry = entry;
+	return 0;
+}
+
 int bfs_getattr(struct bfs_fs *fs, uint64_t nodeid, struct stat *ret_st)
 {
 	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
 
 	return fd < 0 ? fd : stat_fd(fd, ret_st);
+}
+
+int bfs_statx(struct bfs_fs *fs, uint64_t nodeid, unsigned int mask,
+	      struct statx *ret_stx)
+{
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
+	struct statx stx;
+	struct stat st;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if ((r = stat_fd(fd, &st)) < 0)
+		return r;
+	if (statx(fd, "", AT_EMPTY_PATH, mask, &stx) < 0)
+		return -errno;
+	stx.stx_size = (uint64_t)st.st_size;
+	*ret_stx = stx;
+	return 0;
 }
 
 bool bfs_kill_suidgid(int fd)
@@ -124,26 +186,26 @@ int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
 /*
  * Give a new entry to its owner. The group of a set-group-ID directory is the
  * entry's already. chown(2) clears the set-ID bits of a file, so that the mode
- * comes last.
+ * that umask or access list left comes last.
  */
-static int give(int dir_fd, int fd, const char *name, mode_t mode,
-		struct bfs_owner owner)
+static int give(int dir_fd, int fd, const char *name, struct bfs_owner owner)
 {
-	struct stat dir;
+	const int flags = AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH);
+	struct stat dir, st;
 
-	if (fstat(dir_fd, &dir) < 0)
+	if (fstat(dir_fd, &dir) < 0 || fstatat(fd, name, &st, flags) < 0)
 		return -errno;
 	if (dir.st_mode & S_ISGID)
 		owner.gid = (gid_t)-1;
 	if (owner.uid == geteuid() &&
 	    (owner.gid == getegid() || owner.gid == (gid_t)-1))
 		return 0;
-	if (fchownat(fd, name, owner.uid, owner.gid,
-		     AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH)) < 0)
+	if (fchownat(fd, name, owner.uid, owner.gid, flags) < 0)
 		return -errno;
-	if (!S_ISLNK(mode) && !S_ISDIR(mode) && (mode & (S_ISUID | S_ISGID)) &&
-	    (*name ? fchmodat(fd, name, mode & 07777, 0)
-		   : fchmod(fd, mode & 07777)) < 0)
+	if (!S_ISLNK(st.st_mode) && !S_ISDIR(st.st_mode) &&
+	    (st.st_mode & (S_ISUID | S_ISGID)) &&
+	    (*name ? fchmodat(fd, name, st.st_mode & 07777, 0)
+		   : fchmod(fd, st.st_mode & 07777)) < 0)
 		return -errno;
 	return 0;
 }
@@ -169,7 +231,7 @@ static int make_file(struct bfs_fs *fs, int dir, mode_t mode,
 
 	if (fd < 0)
 		return -errno;
-	if ((r = give(dir, fd, "", S_IFREG | mode, owner)) < 0 ||
+	if ((r = give(dir, fd, "", owner)) < 0 ||
 	    (r = bfs_record_load_fd(dir, &directory)) < 0 ||
 	    (r = bfs_node_lookup(fs->nodes, fd, "", &entry.nodeid)) < 0)
 		return r;
@@ -261,7 +323,7 @@ int bfs_mkdir(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
 		return dir;
 	if (mkdirat(dir, name, mode & 07777) < 0)
 		return -errno;
-	r = give(dir, dir, name, S_IFDIR | mode, owner);
+	r = give(dir, dir, name, owner);
 	if (r == 0)
 		r = inherit_defaults(dir, name);
 	return finish(fs, dir, name, r, AT_REMOVEDIR, ret_entry);
@@ -279,7 +341,7 @@ int bfs_mknod(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
 		return dir;
 	if (mknodat(dir, name, mode, device) < 0)
 		return -errno;
-	return finish(fs, dir, name, give(dir, dir, name, mode, owner), 0,
+	return finish(fs, dir, name, give(dir, dir, name, owner), 0,
 		      ret_entry);
 }
 
@@ -293,7 +355,7 @@ int bfs_symlink(struct bfs_fs *fs, const char *target, uint64_t parent,
 		return dir;
 	if (symlinkat(target, dir, name) < 0)
 		return -errno;
-	return finish(fs, dir, name, give(dir, dir, name, S_IFLNK, owner), 0,
+	return finish(fs, dir, name, give(dir, dir, name, owner), 0,
 		      ret_entry);
 }
 

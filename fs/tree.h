@@ -4,7 +4,9 @@
  * nodeids. A name is one component; '/', "." and ".." are -EINVAL.
  *
  * What makes an entry gives it to its caller: owner, group (or the group of a
- * set-group-ID directory), and what the directory hands down.
+ * set-group-ID directory), and what the directory hands down. The calling
+ * thread's umask takes bits of `mode` away where the directory has no default
+ * access list, as for open(2).
  */
 #ifndef BFS_TREE_H
 #define BFS_TREE_H
@@ -28,6 +30,17 @@ struct bfs_owner {
 int bfs_lookup(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       struct bfs_entry *ret_entry);
 int bfs_getattr(struct bfs_fs *fs, uint64_t nodeid, struct stat *ret_st);
+
+/* A file by its nodeid alone, and the directory that a directory is in; the
+ * root is in itself. For whom has a handle and no name. */
+int bfs_lookup_self(struct bfs_fs *fs, uint64_t nodeid,
+		    struct bfs_entry *ret_entry);
+int bfs_lookup_parent(struct bfs_fs *fs, uint64_t nodeid,
+		      struct bfs_entry *ret_entry);
+
+/* What statx(2) tells, the time of birth too. */
+int bfs_statx(struct bfs_fs *fs, uint64_t nodeid, unsigned int mask,
+	      struct statx *ret_stx);
 
 /* Which attributes to set, and to what. Times with tv_nsec UTIME_OMIT stay. */
 struct bfs_attributes {

@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum { THREADS_IDLE_MAX = 4, THREADS_MAX = 256 };
@@ -68,6 +69,13 @@ static void agree(void *userdata, struct fuse_conn_info *conn)
 	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS);
 	fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
 	fuse_set_feature_flag(conn, FUSE_CAP_NO_OPENDIR_SUPPORT);
+	/* The umask comes with each request: see BFS_CALLER_UMASK(). */
+	fuse_set_feature_flag(conn, FUSE_CAP_DONT_MASK);
+	if (fs.access_lists)
+		fuse_set_feature_flag(conn, FUSE_CAP_POSIX_ACL);
+	/* A handle that somebody makes up must not reach beyond the pool. */
+	if (shared->config.own_pool)
+		fuse_set_feature_flag(conn, FUSE_CAP_EXPORT_SUPPORT);
 	fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
 #ifdef FUSE_CAP_OVER_IO_URING /* libfuse 3.18; a new worker cannot take over */
 	fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
@@ -240,6 +248,13 @@ static void *serve(void *argument)
 	return argument;
 }
 
+/* Does the pool's filesystem keep access lists? */
+static bool keeps_access_lists(void)
+{
+	return fgetxattr(fs.root_fd, "system.posix_acl_access", NULL, 0) >= 0 ||
+	       errno == ENODATA;
+}
+
 static int open_session(bool debug)
 {
 	static struct fuse_lowlevel_ops ops = { .init = agree };
@@ -276,7 +291,8 @@ static int load_defaults(void)
 /* Whoever wants the mount to end asks the holder; a terminal's ^C asks all. */
 static void leave_signals_to_holder(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE,
+				       SIGXFSZ };
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		signal(signals[i], SIG_IGN);
@@ -303,15 +319,25 @@ static void survive_sigbus(void)
 	sigaction(SIGBUS, &action, NULL);
 }
 
+static void lift_limit(int resource)
+{
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(resource, &limit);
+}
+
 static void lift_limits(void)
 {
-	struct rlimit files;
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
 
 	umask(0);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	lift_limit(RLIMIT_NOFILE);
+	/* File sizes are the clients' limit, not that of whoever mounted. */
+	if (setrlimit(RLIMIT_FSIZE, &none) < 0)
+		lift_limit(RLIMIT_FSIZE);
 }
 
 static int start(int argc, char **argv)
@@ -344,6 +370,7 @@ static int start(int argc, char **argv)
 	survive_sigbus();
 	lift_limits();
 	bfs_record_use_trusted(may_pass_through());
+	fs.access_lists = keeps_access_lists();
 	if ((r = load_defaults()) < 0 ||
 	    (r = bfs_nodes_create(fs.root_fd, &fs.nodes)) < 0 ||
 	    (r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||

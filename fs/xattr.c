@@ -325,10 +325,16 @@ static bool is_hidden(const char *name)
 	return has_prefix(name, "trusted.iobuf.");
 }
 
-/* An access list that nobody enforces must not be taken. */
-static bool is_unsupported(const char *name)
+#define ACCESS_LIST "system.posix_acl_access"
+
+/* Access lists are the pool's own, and the kernel enforces them. Of the rest
+ * of system.* nothing is known here. */
+static bool is_unsupported(const struct bfs_fs *fs, const char *name)
 {
-	return has_prefix(name, "system.");
+	if (!has_prefix(name, "system."))
+		return false;
+	return !fs->access_lists || (strcmp(name, ACCESS_LIST) &&
+				     strcmp(name, "system.posix_acl_default"));
 }
 
 static void close_target(struct target *t)
@@ -434,7 +440,7 @@ int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	if (is_ours(name))
 		return get_ours(fs, nodeid, name, caller, ret_value, size,
 				ret_size);
-	if (is_unsupported(name))
+	if (is_unsupported(fs, name))
 		return -EOPNOTSUPP;
 	if (is_hidden(name))
 		return -ENODATA;
@@ -447,23 +453,38 @@ int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	return 0;
 }
 
+/* An access list sets the group's bits of the mode, as chmod(2) does: who is
+ * not of the file's group may not keep its set-group-ID bit by that. */
+static void drop_set_group_id(int fd, pid_t caller)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && (st.st_mode & S_ISGID) &&
+	    S_ISREG(st.st_mode) && !bfs_may_keep_set_group_id(caller, st.st_gid))
+		chmod(bfs_fd_path(fd).text,
+		      st.st_mode & 07777 & ~(mode_t)S_ISGID);
+}
+
 int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		 const char *value, size_t size, int flags, bool *changed)
+		 const char *value, size_t size, int flags, pid_t caller,
+		 bool *changed)
 {
 	BFS_FD int fd = -1;
 
 	*changed = is_ours(name);
 	if (is_ours(name))
 		return set_ours(fs, nodeid, name, value, size, flags);
-	if (is_unsupported(name))
+	if (is_unsupported(fs, name))
 		return -EOPNOTSUPP;
 	if (is_hidden(name))
 		return -EPERM;
 	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
 		return fd;
-	return setxattr(bfs_fd_path(fd).text, name, value, size, flags) < 0
-		       ? -errno
-		       : 0;
+	if (setxattr(bfs_fd_path(fd).text, name, value, size, flags) < 0)
+		return -errno;
+	if (!strcmp(name, ACCESS_LIST))
+		drop_set_group_id(fd, caller);
+	return 0;
 }
 
 int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name)
@@ -472,7 +493,7 @@ int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 
 	if (is_ours(name))
 		return remove_ours(fs, nodeid, name);
-	if (is_unsupported(name))
+	if (is_unsupported(fs, name))
 		return -EOPNOTSUPP;
 	if (is_hidden(name))
 		return -ENODATA;
@@ -482,14 +503,14 @@ int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 }
 
 /* The pool's list, with our own names taken out. Returns the new length. */
-static size_t filter_list(char *list, size_t size)
+static size_t filter_list(const struct bfs_fs *fs, char *list, size_t size)
 {
 	size_t kept = 0;
 
 	for (size_t at = 0, n; at < size; at += n) {
 		n = strlen(list + at) + 1;
 		if (is_ours(list + at) || is_hidden(list + at) ||
-		    is_unsupported(list + at))
+		    is_unsupported(fs, list + at))
 			continue;
 		memmove(list + kept, list + at, n);
 		kept += n;
@@ -514,7 +535,7 @@ int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, char *ret_list,
 	n = listxattr(bfs_fd_path(fd).text, list, sizeof(list) - sizeof(PREFIX));
 	if (n < 0)
 		return -errno;
-	used = filter_list(list, (size_t)n);
+	used = filter_list(fs, list, (size_t)n);
 	if (record.flags & BFS_RECORD_EXPLICIT) {
 		memcpy(list + used, PREFIX, sizeof(PREFIX));
 		used += sizeof(PREFIX);

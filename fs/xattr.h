@@ -27,7 +27,8 @@ int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, char *ret_list,
 		  size_t size, size_t *ret_size);
 int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		 const char *value, size_t size, int flags, bool *changed);
+		 const char *value, size_t size, int flags, pid_t caller,
+		 bool *changed);
 int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name);
 
 /* Walk the table: name of row `index` and its help, NULL past the last. */

@@ -85,7 +85,7 @@ static int set(uint64_t nodeid, const char *name, const char *value)
 {
 	bool changed = false;
 
-	return bfs_setxattr(&fs, nodeid, name, value, strlen(value), 0,
+	return bfs_setxattr(&fs, nodeid, name, value, strlen(value), 0, 0,
 			    &changed);
 }
 
@@ -707,7 +707,7 @@ static void listing_shows_the_specification_only_where_it_was_set(void **state)
 	assert_int_equal(bfs_listxattr(&fs, plain, list, sizeof(list), &n), 0);
 	assert_int_equal(n, 0);
 	assert_int_equal(bfs_setxattr(&fs, set_one, "user.x", "1", 1, 0,
-				      &changed),
+				      0, &changed),
 			 0);
 	assert_false(changed);
 	assert_int_equal(bfs_listxattr(&fs, set_one, list, sizeof(list), &n),
@@ -789,16 +789,16 @@ static void create_and_replace_are_obeyed(void **state)
 	NEEDS_POOL();
 	nodeid = created("f");
 	assert_int_equal(bfs_setxattr(&fs, nodeid, "user.iobuf", "tag=a", 5,
-				      XATTR_REPLACE, &changed),
+				      XATTR_REPLACE, 0, &changed),
 			 -ENODATA);
 	assert_int_equal(bfs_setxattr(&fs, nodeid, "user.iobuf", "tag=a", 5,
-				      XATTR_CREATE, &changed),
+				      XATTR_CREATE, 0, &changed),
 			 0);
 	assert_int_equal(bfs_setxattr(&fs, nodeid, "user.iobuf", "tag=b", 5,
-				      XATTR_CREATE, &changed),
+				      XATTR_CREATE, 0, &changed),
 			 -EEXIST);
 	assert_int_equal(bfs_setxattr(&fs, nodeid, "user.iobuf", "tag=b", 5,
-				      XATTR_REPLACE, &changed),
+				      XATTR_REPLACE, 0, &changed),
 			 0);
 	assert_xattr(nodeid, "user.iobuf.tag", "b");
 }

@@ -57,6 +57,7 @@ static bool example_of(const char *token, char *ret_example, size_t size)
 		{ "mask=0xN", "mask=0xffffffff" },
 		{ "task=kernel|self|PID", "task=1234" },
 		{ "tag=TEXT", "tag=a label" },
+		{ "length=N[K|M|G]", "length=1K" },
 		{ "options=0xN", "options=0x10023" },
 	};
 
@@ -94,7 +95,7 @@ static void every_row_parses_and_has_help(void **state)
 			fail_msg("no example for the row '%s'", token);
 		assert_true(parsed(example).given != 0);
 	}
-	assert_int_equal(rows, 21);
+	assert_int_equal(rows, 22);
 	assert_null(iobuf_token_help(rows, &help));
 	assert_null(iobuf_token_help(SIZE_MAX, &help));
 }
@@ -259,6 +260,9 @@ static void malformed_text_has_its_errno_and_changes_nothing(void **state)
 		{ "task=kernel2", EINVAL },
 		{ "task=18446744073709551616", EOVERFLOW },
 		{ "tag=", EINVAL },
+		{ "length=", EINVAL },
+		{ "length=-1", EINVAL },
+		{ "length=18446744073709551616", EOVERFLOW },
 		{ "tag=a\nb", EINVAL },
 		{ "tag=a\x7f", EINVAL },
 		{ "cache=", EINVAL },

@@ -86,6 +86,14 @@ static void capacity_zero_is_einval(void **state)
 	assert_null(buffer);
 }
 
+static void a_length_above_the_capacity_is_einval(void **state)
+{
+	(void)state;
+	refused("capacity=4K,length=4097", EINVAL);
+	assert_int_equal(resolved("capacity=4K,length=4096").length, 4096);
+	assert_int_equal(resolved("length=4097").length, 4097);
+}
+
 static void capacity_plus_alignment_overflow_is_eoverflow(void **state)
 {
 	(void)state;
@@ -532,6 +540,7 @@ int main(void)
 		cmocka_unit_test(alignment_below_a_page_leaves_capacity_alone),
 		cmocka_unit_test(no_capacity_stays_no_capacity),
 		cmocka_unit_test(alignment_above_a_page_implies_contiguous),
+		cmocka_unit_test(a_length_above_the_capacity_is_einval),
 		cmocka_unit_test(alignment_of_a_page_does_not_imply_contiguous),
 		cmocka_unit_test(a_mask_without_alignment_gives_one),
 		cmocka_unit_test(a_mask_leaves_a_given_alignment_alone),

@@ -288,6 +288,35 @@ static void truncate_grows_with_zeros(void **state)
 	iobuf_release(b);
 }
 
+static void zeroing_moves_neither_length_nor_what_is_beside_it(void **state)
+{
+	struct iobuf *b = created("wired,in,capacity=512K");
+	unsigned char *p = fill(b, 0xff);
+
+	(void)state;
+	assert_int_equal(iobuf_truncate(b, 1000), 0);
+	assert_int_equal(iobuf_zero_bytes(b, 10, 200000), 0);
+	assert_int_equal(iobuf_get_length(b), 1000);
+	assert_true(all_bytes_are(p, 10, 0xff));
+	assert_true(all_bytes_are(p + 10, 200000, 0));
+	assert_int_equal(p[200010], 0xff);
+	iobuf_release(b);
+}
+
+static void zeroing_past_the_capacity_is_einval(void **state)
+{
+	struct iobuf *b = created("capacity=4K");
+	unsigned char *p = fill(b, 0xff);
+
+	(void)state;
+	assert_int_equal(iobuf_zero_bytes(b, 4096, 0), 0);
+	assert_int_equal(iobuf_zero_bytes(b, 0, 4097), -EINVAL);
+	assert_int_equal(iobuf_zero_bytes(b, 4097, 0), -EINVAL);
+	assert_int_equal(iobuf_zero_bytes(b, 1, UINT64_MAX), -EINVAL);
+	assert_true(all_bytes_are(p, 4096, 0xff));
+	iobuf_release(b);
+}
+
 static void truncate_past_the_capacity_is_efbig(void **state)
 {
 	struct iobuf *b = created("capacity=4K");
@@ -542,6 +571,9 @@ int main(void)
 		cmocka_unit_test(the_gap_that_a_write_leaves_reads_as_zero),
 		cmocka_unit_test(the_gap_in_an_elastic_buffer_reads_as_zero),
 		cmocka_unit_test(truncate_grows_with_zeros),
+		cmocka_unit_test(
+			zeroing_moves_neither_length_nor_what_is_beside_it),
+		cmocka_unit_test(zeroing_past_the_capacity_is_einval),
 		cmocka_unit_test(truncate_past_the_capacity_is_efbig),
 		cmocka_unit_test(
 			truncate_keeps_the_reservation_of_a_fixed_buffer),

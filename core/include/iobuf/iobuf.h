@@ -271,6 +271,15 @@ int iobuf_set_length(struct iobuf *buffer, uint64_t length);
 int iobuf_truncate(struct iobuf *buffer, uint64_t length);
 
 /*
+ * Make bytes [offset, offset + size) read as zero, within the capacity; neither
+ * the length nor what is wired or contiguous changes. Not a transfer: the
+ * direction does not matter. Needs the file, or a mapping that can be written.
+ * Returns 0; -EINVAL beyond the capacity; errors of pwrite(2), and then some of
+ * the bytes may be zero.
+ */
+int iobuf_zero_bytes(struct iobuf *buffer, uint64_t offset, uint64_t size);
+
+/*
  * Give an elastic buffer a new size. What a wired one grows by is reserved and
  * wired before this returns. Needs the file. Returns 0; -EINVAL for a fixed
  * buffer; -ENOSPC, -ENOMEM, -EFBIG as iobuf_create_in_file(), and then the

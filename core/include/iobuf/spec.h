@@ -79,6 +79,7 @@ enum iobuf_given {
 	IOBUF_GIVEN_PHYSICAL_MASK = 1u << 8,
 	IOBUF_GIVEN_TASK = 1u << 9,
 	IOBUF_GIVEN_TAG = 1u << 10,
+	IOBUF_GIVEN_LENGTH = 1u << 11,
 };
 
 #define IOBUF_TASK_KERNEL 0    /* the allocating process itself */
@@ -96,6 +97,8 @@ struct iobuf_spec {
 	uint64_t capacity;      /* bytes; 0: none asked, the buffer is elastic */
 	uint64_t alignment;     /* bytes, a power of two; 1: none asked */
 	uint64_t physical_mask; /* bits a physical address may have; 0: any */
+	uint64_t length;        /* bytes in use at first, where it is given; else
+				   all of the capacity */
 	char tag[IOBUF_TAG_MAX + 1];
 };
 
@@ -117,8 +120,8 @@ extern const struct iobuf_spec iobuf_spec_default;
  *             in out inout none | pageable wired | contiguous | purgeable |
  *             shared unshared | cache=default|inhibit|writethru|copyback|
  *             writecombine | capacity=N[K|M|G] | align=N[K|M|G] | mask=0xN |
- *             task=kernel|self|PID | tag=TEXT | options=0xN, and Apple's
- *             constant names (kIOMemoryPageable, kIODirectionIn, ...).
+ *             task=kernel|self|PID | tag=TEXT | length=N[K|M|G] | options=0xN,
+ *             and Apple's constant names (kIOMemoryPageable, ...).
  *             options= is exact: a bit that is absent is off.
  * size        bytes of text.
  * ret_spec    receives what was named, with `given` telling which parts; the
@@ -145,7 +148,7 @@ int iobuf_spec_parse(const char *text, size_t size, struct iobuf_spec *ret_spec,
  * Returns 0 and the complete specification in *ret_spec (which may be `asked`
  * or `defaults` itself); -EINVAL (pageable named for physical memory, purgeable
  * without pageable, a task without pageable, an unknown option bit, alignment
- * not a power of two); -EOVERFLOW (capacity + alignment does not fit in 63
+ * not a power of two, a length above the capacity); -EOVERFLOW (capacity + alignment does not fit in 63
  * bits, the range of off_t).
  */
 int iobuf_spec_resolve(const struct iobuf_spec *asked,
@@ -162,7 +165,8 @@ int iobuf_spec_supported(const struct iobuf_spec *spec,
 
 /*
  * Write a resolved specification as text that iobuf_spec_parse() and, against
- * iobuf_spec_default, iobuf_spec_resolve() turn into the same one again.
+ * iobuf_spec_default, iobuf_spec_resolve() turn into the same one again. A
+ * length is not of it: it is of the buffer, see iobuf_get_length().
  *
  * buf, size   where to; IOBUF_SPEC_TEXT_MAX bytes always suffice.
  * Returns the length without the NUL; -ERANGE when `size` is too small.
@@ -172,7 +176,8 @@ int iobuf_spec_print(const struct iobuf_spec *spec, char *buf, size_t size);
 /* The same for the option bits alone, e.g. "wired,inout,shared". */
 int iobuf_options_print(uint32_t options, char *buf, size_t size);
 
-/* True when both ask for the same memory (`given` is not compared). */
+/* True when both ask for the same memory (`given` and the length are not
+ * compared). */
 bool iobuf_spec_equal(const struct iobuf_spec *a, const struct iobuf_spec *b);
 
 /*
