@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 
 /* The first size of a contiguous buffer is its capacity. */
 static int allocate_by_size(struct bfs_file *file, uint64_t size)
@@ -81,10 +82,72 @@ int bfs_file_truncate(struct bfs_file *file, uint64_t size)
 	return r < 0 ? r : stored;
 }
 
+/* The modes of fallocate(2) that a buffer has. Zeroing keeps the pages: what is
+ * wired or contiguous stays so. */
+static const struct allocation {
+	int mode;
+	bool reserves, moves_end, zeroes;
+	bool zeroes_in_place; /* even where the pool could punch, or cannot */
+} allocations[] = {
+	{ 0, .reserves = true, .moves_end = true },
+	{ FALLOC_FL_KEEP_SIZE, .reserves = true },
+	{ FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, .zeroes = true },
+	{ FALLOC_FL_ZERO_RANGE, .reserves = true, .moves_end = true,
+	  .zeroes = true, .zeroes_in_place = true },
+	{ FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, .reserves = true,
+	  .zeroes = true, .zeroes_in_place = true },
+};
+
+static const struct allocation *find_allocation(int mode)
+{
+	for (size_t i = 0; i < sizeof(allocations) / sizeof(allocations[0]); i++)
+		if (allocations[i].mode == mode)
+			return &allocations[i];
+	return NULL;
+}
+
+/* Of a fixed buffer and of a wired one all is reserved that is within its end:
+ * what may be missing is the length. */
+static int reserve(struct bfs_file *file, bool moves_end, uint64_t offset,
+		   uint64_t end)
+{
+	const int mode = moves_end ? 0 : FALLOC_FL_KEEP_SIZE;
+	struct stat st;
+	int r;
+
+	if (is_plain_file(file) || !(moves_end ||
+				     bfs_record_is_fixed(&file->record)))
+		return fallocate(file->fd, mode, (off_t)offset,
+				 (off_t)(end - offset)) < 0
+			       ? -errno
+			       : 0;
+	if ((r = bfs_file_stat(file, &st)) < 0)
+		return r;
+	return moves_end && end > (uint64_t)st.st_size
+		       ? bfs_file_truncate(file, end)
+		       : 0;
+}
+
+/* Up to the capacity, or the end of an elastic buffer. */
+static int zero_range(struct bfs_file *file, uint64_t offset, uint64_t end)
+{
+	struct iobuf *buffer;
+	int r = bfs_file_borrow_buffer(file, &buffer);
+
+	if (r < 0)
+		return r;
+	if (end > iobuf_get_capacity(buffer))
+		end = iobuf_get_capacity(buffer);
+	if (offset < end)
+		r = iobuf_zero_bytes(buffer, offset, end - offset);
+	bfs_file_put_buffer(file, buffer);
+	return r;
+}
+
 int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 		      uint64_t size)
 {
-	struct stat st;
+	const struct allocation *row;
 	uint64_t end;
 	int r;
 
@@ -92,19 +155,21 @@ int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 		return -EFBIG;
 	if (waits_for_size(file) && mode == 0)
 		return allocate_by_size(file, end);
-	if (is_plain_file(file))
+	if (!(row = find_allocation(mode)))
+		return -EOPNOTSUPP;
+	if (is_plain_file(file) && !row->zeroes_in_place)
 		return fallocate(file->fd, mode, (off_t)offset, (off_t)size) < 0
 			       ? -errno
 			       : 0;
-	if (mode != 0)
-		return -EOPNOTSUPP;
 	if (bfs_record_is_fixed(&file->record) &&
-	    end > file->record.spec.capacity)
-		return -EFBIG;
-	if ((r = bfs_file_stat(file, &st)) < 0)
+	    end > file->record.spec.capacity) {
+		if (row->reserves)
+			return -EFBIG;
+		end = file->record.spec.capacity;
+	}
+	if (row->reserves && (r = reserve(file, row->moves_end, offset, end)) < 0)
 		return r;
-	/* All of it is reserved already; what is missing is the length. */
-	return end > (uint64_t)st.st_size ? bfs_file_truncate(file, end) : 0;
+	return row->zeroes ? zero_range(file, offset, end) : 0;
 }
 
 int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
@@ -172,6 +237,109 @@ int bfs_file_read(struct bfs_fs *fs, uint64_t nodeid, uint64_t offset,
 	r = iobuf_read_bytes(buffer, offset, bytes, size, ret_size);
 	iobuf_release(buffer);
 	return r;
+}
+
+/* Both ends as the kernel would do it; -EXDEV where it does not. */
+static int copy_in_pool(struct bfs_file *to, uint64_t to_offset, int from_fd,
+			uint64_t from_offset, size_t size, size_t *ret_size)
+{
+	off_t in = (off_t)from_offset, out = (off_t)to_offset;
+	ssize_t n = copy_file_range(from_fd, &in, to->fd, &out, size, 0);
+
+	if (n < 0)
+		return -errno;
+	*ret_size = (size_t)n;
+	return 0;
+}
+
+static bool may_copy_in_pool(const struct bfs_record *record)
+{
+	return !bfs_record_is_fixed(record) &&
+	       bfs_options_are_plain(record->spec.options);
+}
+
+/* The pool's own copy between buffers that need nothing else. */
+static int copy_plain(struct bfs_fs *fs, uint64_t from, uint64_t from_offset,
+		      uint64_t to, uint64_t to_offset, size_t size,
+		      size_t *ret_size)
+{
+	BFS_FD int from_fd = bfs_node_open(fs->nodes, from, O_RDONLY);
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_record record;
+	int r;
+
+	if (from_fd < 0)
+		return from_fd;
+	if ((r = bfs_record_load_fd(from_fd, &record)) < 0 ||
+	    (r = bfs_file_open(fs, to, O_RDWR, &file)) < 0)
+		return r;
+	if (!may_copy_in_pool(&record) || !may_copy_in_pool(&file.record))
+		return -EXDEV;
+	return copy_in_pool(&file, to_offset, from_fd, from_offset, size,
+			    ret_size);
+}
+
+/* A piece at a time, with no lock held between reading and writing: two copies
+ * that cross each other must not wait for one another. */
+static int copy_piece(struct bfs_fs *fs, uint64_t from, uint64_t from_offset,
+		      uint64_t to, uint64_t to_offset, void *bytes,
+		      size_t size, size_t *ret_size)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	size_t n = 0;
+	int r = bfs_file_read(fs, from, from_offset, bytes, size, &n);
+
+	if (r < 0)
+		return r;
+	if (n == 0) {
+		*ret_size = 0;
+		return 0;
+	}
+	if ((r = bfs_file_open(fs, to, O_RDWR, &file)) < 0)
+		return r;
+	return bfs_file_write(&file, to_offset, false, bytes, n, ret_size);
+}
+
+static int copy_by_pieces(struct bfs_fs *fs, uint64_t from,
+			  uint64_t from_offset, uint64_t to, uint64_t to_offset,
+			  size_t size, size_t *ret_size)
+{
+	enum { PIECE = 1 << 20 };
+	void *bytes = malloc(size < PIECE ? size : PIECE);
+	size_t done = 0, n = 0;
+	int r = bytes ? 0 : -ENOMEM;
+
+	while (r == 0 && done < size) {
+		const size_t left = size - done;
+
+		r = copy_piece(fs, from, from_offset + done, to,
+			       to_offset + done, bytes,
+			       left < PIECE ? left : PIECE, &n);
+		if (r < 0 || n == 0)
+			break;
+		done += n;
+	}
+	free(bytes);
+	if (r < 0 && done == 0)
+		return r;
+	*ret_size = done;
+	return 0;
+}
+
+int bfs_file_copy(struct bfs_fs *fs, uint64_t from, uint64_t from_offset,
+		  uint64_t to, uint64_t to_offset, size_t size,
+		  size_t *ret_size)
+{
+	/* Nobody should wait for long; who wants more asks again. */
+	const size_t most = (size_t)64 << 20;
+	int r;
+
+	if (size > most)
+		size = most;
+	r = copy_plain(fs, from, from_offset, to, to_offset, size, ret_size);
+	return r == -EXDEV ? copy_by_pieces(fs, from, from_offset, to,
+					    to_offset, size, ret_size)
+			   : r;
 }
 
 int bfs_file_sync(struct bfs_fs *fs, uint64_t nodeid)

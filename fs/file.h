@@ -79,8 +79,11 @@ const struct iobuf_spec *bfs_directory_defaults(const struct bfs_fs *fs,
 /* ftruncate(2). -EFBIG past a capacity. */
 int bfs_file_truncate(struct bfs_file *file, uint64_t size);
 
-/* fallocate(2). -EFBIG past a capacity; -EOPNOTSUPP for a mode that the kind
- * of buffer cannot honour. */
+/*
+ * fallocate(2): reserve, punch and zero. Punching a hole into a fixed or wired
+ * buffer zeroes it and keeps the pages. -EFBIG past a capacity; -EOPNOTSUPP for
+ * any other mode; -ENOSPC, -ENOMEM.
+ */
 int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 		      uint64_t size);
 
@@ -88,6 +91,15 @@ int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
  * length, wherever the kernel thinks that is. */
 int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
 		   const void *bytes, size_t size, size_t *ret_size);
+
+/*
+ * copy_file_range(2): up to `size` bytes of one file to another, or within one
+ * where the ranges do not overlap. Fewer are no failure. -EPERM against a
+ * direction; errors of bfs_file_read() and bfs_file_write().
+ */
+int bfs_file_copy(struct bfs_fs *fs, uint64_t from, uint64_t from_offset,
+		  uint64_t to, uint64_t to_offset, size_t size,
+		  size_t *ret_size);
 
 /* read(2) through the daemon; without the inode's lock, but for a wired buffer
  * in a cache mode. */

@@ -291,16 +291,38 @@ static void *reply_buffer(size_t size)
 	return buffer;
 }
 
+/*
+ * splice(2) and sendfile(2) read a file with FOPEN_DIRECT_IO through the page
+ * cache all the same (a read that names no lock owner), and what is there stays
+ * there, whatever mappings of the pool file store afterwards. Rather than old
+ * bytes they get the EINVAL of a file that cannot be spliced, and read(2).
+ */
+static bool fills_page_cache(struct bfs_fs *fs, uint64_t nodeid)
+{
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
+	struct bfs_record record;
+
+	return fs->shared->passthrough && fd >= 0 &&
+	       bfs_record_load_fd(fd, &record) == 0 &&
+	       (record.spec.options & IOBUF_SHARING_MASK) != IOBUF_UNSHARED;
+}
+
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
+	struct bfs_fs *fs = bfs_fs_of(req);
 	void *bytes = reply_buffer(size);
 	size_t done = 0;
-	int r = bytes ? bfs_file_read(bfs_fs_of(req), ino, (uint64_t)offset,
-				      bytes, size, &done)
-		      : -ENOMEM;
+	int r;
 
-	(void)fi;
+	if (!bytes)
+		r = -ENOMEM;
+	else if (fi->fh == FH_ASKS && !fi->lock_owner &&
+		 fills_page_cache(fs, ino))
+		r = -EINVAL;
+	else
+		r = bfs_file_read(fs, ino, (uint64_t)offset, bytes, size,
+				  &done);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
@@ -351,22 +373,59 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes,
 }
 
 static int do_fallocate(struct bfs_fs *fs, uint64_t nodeid, int mode,
-			uint64_t offset, uint64_t size)
+			uint64_t offset, uint64_t size, bool kill_suidgid,
+			bool *ret_killed)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
 
-	return r < 0 ? r : bfs_file_allocate(&file, mode, offset, size);
+	if (r < 0 || (r = bfs_file_allocate(&file, mode, offset, size)) < 0)
+		return r;
+	if (kill_suidgid)
+		*ret_killed = bfs_kill_suidgid(file.fd);
+	return 0;
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 			 off_t size, struct fuse_file_info *fi)
 {
 	BFS_INTERRUPTIBLE(req);
+	struct bfs_fs *fs = bfs_fs_of(req);
+	bool killed = false;
+	int r = do_fallocate(fs, ino, mode, (uint64_t)offset, (uint64_t)size,
+			     fuse_req_ctx(req)->uid != 0, &killed);
 
 	(void)fi;
-	fuse_reply_err(req, -do_fallocate(bfs_fs_of(req), ino, mode,
-					  (uint64_t)offset, (uint64_t)size));
+	refresh_attributes(fs, ino, killed);
+	fuse_reply_err(req, -r);
+}
+
+static bool kill_suidgid_of(struct bfs_fs *fs, uint64_t nodeid)
+{
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_RDWR);
+
+	return fd >= 0 && bfs_kill_suidgid(fd);
+}
+
+static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
+			       struct fuse_file_info *from_fi, fuse_ino_t to,
+			       off_t to_offset, struct fuse_file_info *to_fi,
+			       size_t size, int flags)
+{
+	struct bfs_fs *fs = bfs_fs_of(req);
+	size_t done = 0;
+	int r = bfs_file_copy(fs, from, (uint64_t)from_offset, to,
+			      (uint64_t)to_offset, size, &done);
+
+	(void)from_fi;
+	(void)to_fi;
+	(void)flags; /* none are defined */
+	if (r == 0 && done && fuse_req_ctx(req)->uid != 0)
+		refresh_attributes(fs, to, kill_suidgid_of(fs, to));
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_write(req, done);
 }
 
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
@@ -408,6 +467,7 @@ void bfs_ops_io(struct fuse_lowlevel_ops *ops)
 	ops->create = op_create;
 	ops->tmpfile = op_tmpfile;
 	ops->lseek = op_lseek;
+	ops->copy_file_range = op_copy_file_range;
 	ops->release = op_release;
 	ops->read = op_read;
 	ops->write = op_write;

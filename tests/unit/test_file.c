@@ -478,13 +478,78 @@ static void fallocate_keeps_within_the_capacity(void **state)
 	before = picture_of(nodeid);
 	assert_int_equal(allocate(nodeid, 0, 65536, 1), -EFBIG);
 	assert_int_equal(allocate(nodeid, 0, UINT64_MAX, 2), -EFBIG);
-	assert_int_equal(allocate(nodeid, FALLOC_FL_PUNCH_HOLE |
-						  FALLOC_FL_KEEP_SIZE, 0, 4096),
+	assert_int_equal(allocate(nodeid, FALLOC_FL_COLLAPSE_RANGE, 0, 4096),
 			 -EOPNOTSUPP);
+	assert_int_equal(allocate(nodeid, FALLOC_FL_ZERO_RANGE, 65536, 1),
+			 -EFBIG);
 	assert_int_equal(allocate(nodeid, 0, 0, 5), 0);
 	assert_unchanged(nodeid, &before);
 	assert_int_equal(allocate(nodeid, 0, 0, 100), 0);
 	assert_int_equal(attributes(nodeid).st_size, 100);
+}
+
+static void punching_a_fixed_buffer_zeroes_and_keeps_its_pages(void **state)
+{
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	uint64_t nodeid, blocks;
+	char bytes[16] = "";
+	size_t n = 0;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created_as("f", "capacity=64K");
+	blocks = (uint64_t)attributes(nodeid).st_blocks;
+	assert_int_equal(write_at(nodeid, 0, "abcdefgh", 8, &n), 0);
+	assert_int_equal(allocate(nodeid, punch, 2, 3), 0);
+	assert_int_equal(allocate(nodeid, punch, 8192, UINT64_C(1) << 40), 0);
+	assert_int_equal(bfs_file_read(&fs, nodeid, 0, bytes, 8, &n), 0);
+	assert_memory_equal(bytes, "ab\0\0\0fgh", 8);
+	assert_int_equal(attributes(nodeid).st_blocks, blocks);
+	assert_int_equal(attributes(nodeid).st_size, 65536);
+}
+
+static void zeroing_a_range_of_an_elastic_buffer_reserves_it(void **state)
+{
+	const int keep = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+	char bytes[16] = "";
+	uint64_t nodeid;
+	size_t n = 0;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created("f");
+	assert_int_equal(write_at(nodeid, 0, "abcdefgh", 8, &n), 0);
+	assert_int_equal(allocate(nodeid, keep, 6, 8190), 0);
+	assert_int_equal(attributes(nodeid).st_size, 8);
+	assert_int_equal(attributes(nodeid).st_blocks, 3 * 8);
+	assert_int_equal(allocate(nodeid, FALLOC_FL_ZERO_RANGE, 7, 3), 0);
+	assert_int_equal(attributes(nodeid).st_size, 10);
+	assert_int_equal(bfs_file_read(&fs, nodeid, 0, bytes, 16, &n), 0);
+	assert_int_equal(n, 10);
+	assert_memory_equal(bytes, "abcdef\0\0\0\0", 10);
+}
+
+static void copying_keeps_to_directions_and_capacities(void **state)
+{
+	uint64_t from, fixed, out;
+	char bytes[16] = "";
+	size_t n = 77;
+
+	(void)state;
+	NEEDS_POOL();
+	from = created("from");
+	fixed = created_as("fixed", "capacity=4K");
+	out = created_as("out", "out,capacity=4K");
+	assert_int_equal(write_at(from, 0, "abcdefgh", 8, &n), 0);
+	assert_int_equal(bfs_file_copy(&fs, from, 2, fixed, 4094, 6, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(bfs_file_read(&fs, fixed, 4094, bytes, 8, &n), 0);
+	assert_memory_equal(bytes, "cd", 2);
+	assert_int_equal(bfs_file_copy(&fs, from, 8, fixed, 0, 6, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(bfs_file_copy(&fs, from, 0, out, 0, 8, &n), -EPERM);
+	assert_int_equal(bfs_file_copy(&fs, from, 0, from, 8, 8, &n), 0);
+	assert_int_equal(attributes(from).st_size, 16);
 }
 
 static void direction_binds_transfers_and_may_change(void **state)
@@ -961,6 +1026,9 @@ int main(void)
 		over_pool(bytes_that_truncate_cut_off_are_zero_when_it_grows),
 		over_pool(setting_the_length_clears_nothing),
 		over_pool(fallocate_keeps_within_the_capacity),
+		over_pool(punching_a_fixed_buffer_zeroes_and_keeps_its_pages),
+		over_pool(zeroing_a_range_of_an_elastic_buffer_reserves_it),
+		over_pool(copying_keeps_to_directions_and_capacities),
 		over_pool(direction_binds_transfers_and_may_change),
 		over_pool(a_direction_without_passthrough_is_eopnotsupp),
 		over_pool(a_plain_open_freezes_the_options),
