@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,14 +25,15 @@ struct handle {
 	uint32_t words[MAX_HANDLE_SZ / 4];
 };
 
-/* A looked-up file, where nodeids are inode numbers. */
+/* A looked-up file, where nodeids are inode numbers; elsewhere, a file without
+ * a name. */
 struct entry {
 	struct entry *next;
 	uint64_t nodeid, lookups;
 	int fd; /* O_PATH */
 };
 
-enum { BUCKETS = 4096 };
+enum { BUCKETS = 4096, HELD_MAX = 1024 };
 
 struct bfs_nodes {
 	int root_fd;
@@ -40,6 +42,7 @@ struct bfs_nodes {
 	int handle_type, mount_id;
 	pthread_mutex_t lock; /* protects buckets and their entries */
 	struct entry *buckets[BUCKETS];
+	atomic_uint held; /* entries by bfs_node_hold() */
 };
 
 static int get_handle(int dir_fd, const char *name, struct handle *ret_handle,
@@ -281,6 +284,51 @@ static int open_from_table(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
 	return r;
 }
 
+/* -ENOENT: it is not among those that are held. */
+static int open_held(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
+{
+	struct entry *e;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&nodes->lock);
+	if ((e = *find_entry(nodes, nodeid)))
+		r = open_path_fd(e->fd, flags);
+	pthread_mutex_unlock(&nodes->lock);
+	return r;
+}
+
+int bfs_node_of(struct bfs_nodes *nodes, int fd, uint64_t *ret_nodeid)
+{
+	struct handle h;
+	struct stat st;
+	int mount_id, r;
+
+	if (nodes->shape != SHAPE_NONE) {
+		r = get_handle(fd, "", &h, &mount_id);
+		return r < 0 ? r : encode(nodes, &h, ret_nodeid);
+	}
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret_nodeid = st.st_ino;
+	return 0;
+}
+
+void bfs_node_hold(struct bfs_nodes *nodes, int *fd)
+{
+	struct stat st;
+	uint64_t nodeid;
+
+	/* A table of looked-up files has it already. */
+	if (nodes->shape == SHAPE_NONE || fstat(*fd, &st) < 0 ||
+	    st.st_nlink > 0 || atomic_load(&nodes->held) >= HELD_MAX ||
+	    bfs_node_of(nodes, *fd, &nodeid) < 0)
+		return;
+	pthread_mutex_lock(&nodes->lock);
+	if (note_lookup(nodes, nodeid, fd, 1) == 0 && *fd < 0)
+		atomic_fetch_add(&nodes->held, 1);
+	pthread_mutex_unlock(&nodes->lock);
+}
+
 int bfs_node_open(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
 {
 	struct handle h;
@@ -292,24 +340,40 @@ int bfs_node_open(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
 	}
 	if (nodes->shape == SHAPE_NONE)
 		return open_from_table(nodes, nodeid, flags);
+	if (atomic_load(&nodes->held) &&
+	    (fd = open_held(nodes, nodeid, flags)) != -ENOENT)
+		return fd;
 	h = decode(nodes, nodeid);
 	fd = open_by_handle_at(nodes->root_fd, &h.head, flags | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+/* Take `count` lookups back; true when none is left. A file that is held has
+ * no count of its own: the kernel forgets it as a whole. */
+static bool is_forgotten(const struct bfs_nodes *nodes, struct entry *e,
+			 uint64_t count)
+{
+	if (nodes->shape != SHAPE_NONE)
+		return true;
+	e->lookups -= count < e->lookups ? count : e->lookups;
+	return e->lookups == 0;
 }
 
 void bfs_node_forget(struct bfs_nodes *nodes, uint64_t nodeid, uint64_t count)
 {
 	struct entry **link, *e;
 
-	if (nodes->shape != SHAPE_NONE)
+	if (nodes->shape != SHAPE_NONE && !atomic_load(&nodes->held))
 		return;
 	pthread_mutex_lock(&nodes->lock);
 	link = find_entry(nodes, nodeid);
 	e = *link;
-	if (e && (e->lookups -= count < e->lookups ? count : e->lookups) == 0) {
+	if (e && is_forgotten(nodes, e, count)) {
 		*link = e->next;
 		close(e->fd);
 		free(e);
+		if (nodes->shape != SHAPE_NONE)
+			atomic_fetch_sub(&nodes->held, 1);
 	}
 	pthread_mutex_unlock(&nodes->lock);
 }

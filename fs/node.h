@@ -5,7 +5,8 @@
  * With CAP_DAC_READ_SEARCH, on a filesystem with 64-bit file handles (tmpfs
  * mounted with inode32, ext4), a nodeid IS the file handle: there is no table,
  * a new worker knows every nodeid of its predecessor, and an idle file costs
- * no descriptor. Elsewhere a nodeid is the inode number, and a table keeps an
+ * no descriptor; the table keeps only nameless files that are still in use.
+ * Elsewhere a nodeid is the inode number, and a table keeps an
  * O_PATH descriptor for each one that the kernel has looked up.
  *
  * Every function may be called from any thread.
@@ -38,6 +39,17 @@ int bfs_node_open(struct bfs_nodes *nodes, uint64_t nodeid, int flags);
  */
 int bfs_node_lookup(struct bfs_nodes *nodes, int dir_fd, const char *name,
 		    uint64_t *ret_nodeid);
+
+/* The nodeid of an open file; no lookup. Errors as above. */
+int bfs_node_of(struct bfs_nodes *nodes, int fd, uint64_t *ret_nodeid);
+
+/*
+ * Keep a file that has lost its last name (fd: O_PATH, taken over) until the
+ * kernel forgets it: working directories and O_PATH descriptors refer to it,
+ * and nothing here would. Does nothing for a file that has a name, nor when
+ * too many are kept already.
+ */
+void bfs_node_hold(struct bfs_nodes *nodes, int *fd);
 
 /* The kernel gives back `count` lookups. */
 void bfs_node_forget(struct bfs_nodes *nodes, uint64_t nodeid, uint64_t count);

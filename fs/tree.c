@@ -386,24 +386,56 @@ int bfs_readlink(struct bfs_fs *fs, uint64_t nodeid, char *buf, size_t size)
 	return n < 0 ? -errno : (int)n;
 }
 
+/*
+ * An entry that may be about to lose its last name. Directories, small files
+ * and those that are open are held until the kernel forgets them; the memory
+ * of a large file should go with its name.
+ */
+static int open_victim(struct bfs_fs *fs, int dir, const char *name)
+{
+	enum { HELD_BLOCKS_MAX = 2048 }; /* of 512 bytes */
+	BFS_FD int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	uint64_t nodeid;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -1;
+	if (S_ISREG(st.st_mode) && st.st_blocks > HELD_BLOCKS_MAX &&
+	    (bfs_node_of(fs->nodes, fd, &nodeid) < 0 ||
+	     !bfs_inode_is_known(fs->inodes, nodeid)))
+		return -1;
+	return bfs_fd_take(&fd);
+}
+
 int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags)
 {
 	BFS_FD int dir = open_directory(fs, parent, name);
+	BFS_FD int victim = -1;
 
 	if (dir < 0)
 		return dir;
-	return unlinkat(dir, name, flags) < 0 ? -errno : 0;
+	victim = open_victim(fs, dir, name);
+	if (unlinkat(dir, name, flags) < 0)
+		return -errno;
+	if (victim >= 0)
+		bfs_node_hold(fs->nodes, &victim);
+	return 0;
 }
 
 int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       uint64_t new_parent, const char *new_name, unsigned int flags)
 {
 	BFS_FD int from = open_directory(fs, parent, name);
-	BFS_FD int to = -1;
+	BFS_FD int to = -1, victim = -1;
 
 	if (from < 0)
 		return from;
 	if ((to = open_directory(fs, new_parent, new_name)) < 0)
 		return to;
-	return renameat2(from, name, to, new_name, flags) < 0 ? -errno : 0;
+	victim = open_victim(fs, to, new_name);
+	if (renameat2(from, name, to, new_name, flags) < 0)
+		return -errno;
+	if (victim >= 0)
+		bfs_node_hold(fs->nodes, &victim);
+	return 0;
 }

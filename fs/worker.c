@@ -19,6 +19,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -319,6 +320,37 @@ static void survive_sigbus(void)
 	sigaction(SIGBUS, &action, NULL);
 }
 
+static int write_text(const char *path, const char *text)
+{
+	BFS_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	const ssize_t n = (ssize_t)strlen(text);
+
+	return fd >= 0 && write(fd, text, (size_t)n) == n ? 0 : -EPERM;
+}
+
+/*
+ * An ordinary user's worker has to read and write files whose modes forbid it
+ * to the user: whoever opened such a file before may go on, and the kernel has
+ * checked that. In a user namespace of its own it may, for the user's files
+ * alone. Where there are none for ordinary users it goes on without.
+ */
+static void rule_own_files(void)
+{
+	const uid_t uid = geteuid();
+	const gid_t gid = getegid();
+	char uids[64], gids[64];
+
+	if (uid == 0 || unshare(CLONE_NEWUSER) < 0)
+		return;
+	snprintf(uids, sizeof(uids), "%u %u 1", uid, uid);
+	snprintf(gids, sizeof(gids), "%u %u 1", gid, gid);
+	if (write_text("/proc/self/setgroups", "deny") < 0 ||
+	    write_text("/proc/self/uid_map", uids) < 0 ||
+	    write_text("/proc/self/gid_map", gids) < 0)
+		bfs_log(LOG_WARNING, "files whose modes forbid it cannot be "
+			"written, even where they are open");
+}
+
 static void lift_limit(int resource)
 {
 	struct rlimit limit;
@@ -369,6 +401,7 @@ static int start(int argc, char **argv)
 	leave_signals_to_holder();
 	survive_sigbus();
 	lift_limits();
+	rule_own_files();
 	bfs_record_use_trusted(may_pass_through());
 	fs.access_lists = keeps_access_lists();
 	if ((r = load_defaults()) < 0 ||
