@@ -128,6 +128,29 @@ static int wait_for_release(struct bfs_file *file, bool plain_only)
 	return bfs_record_load_fd(file->fd, &file->record);
 }
 
+/* It is what was asked for already: what may be left is its length. */
+static int set_first_length(struct bfs_file *file,
+			    const struct bfs_record *record)
+{
+	const uint64_t length = record->spec.length;
+
+	if (!(record->spec.given & IOBUF_GIVEN_LENGTH) ||
+	    !bfs_record_is_fixed(record) || length == file->record.length)
+		return 0;
+	return bfs_file_set_length(file, length);
+}
+
+/* A buffer that holds memory, or is in use (`r`, -EBUSY): asked for again, or
+ * with its contents. */
+static int change_allocated(struct bfs_file *file,
+			    const struct bfs_record *record, int r,
+			    struct iobuf_reason *ret_reason)
+{
+	if (r == -EBUSY && (record->spec.given & IOBUF_GIVEN_LENGTH))
+		return bfs_file_convert(file, record, ret_reason);
+	return iobuf_spec_equal(&record->spec, &file->record.spec) ? 0 : r;
+}
+
 int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 		       const struct iobuf_spec *defaults, uint32_t flags,
 		       struct iobuf_reason *ret_reason)
@@ -146,17 +169,18 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 	if (file->record.present &&
 	    iobuf_spec_equal(&record.spec, &file->record.spec) &&
 	    (bfs_record_is_fixed(&record) || file->record.flags == flags))
-		return 0;
+		return set_first_length(file, &record);
 	if ((r = iobuf_spec_supported(&record.spec, ret_reason)) < 0 ||
 	    (r = check_datapath(file, &record.spec, ret_reason)) < 0)
 		return r;
-	if ((r = check_change(file, &record.spec, ret_reason)) < 0)
-		return iobuf_spec_equal(&record.spec, &file->record.spec) ? 0
-									  : r;
-	bfs_file_drop_wired(file);
 	record.flags = flags;
 	record.longest_run = 0;
-	record.length = record.spec.capacity;
+	record.length = asked->given & IOBUF_GIVEN_LENGTH
+				? asked->length
+				: record.spec.capacity;
+	if ((r = check_change(file, &record.spec, ret_reason)) < 0)
+		return change_allocated(file, &record, r, ret_reason);
+	bfs_file_drop_wired(file);
 	return bfs_record_is_fixed(&record)
 		       ? allocate(file, &record, ret_reason)
 		       : bfs_file_store(file, &record);

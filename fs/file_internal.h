@@ -35,6 +35,16 @@ static inline bool bfs_record_is_physical(const struct bfs_record *record)
 /* Replace the record on the file, then the one in memory. */
 int bfs_file_store(struct bfs_file *file, const struct bfs_record *record);
 
+/*
+ * restore.c: make a buffer that holds just record->length bytes what the record
+ * says, and keep them. -EBUSY for one that holds another number of bytes, or is
+ * physical, or open for writing elsewhere; errors as bfs_file_configure(). undo: put one back to what
+ * it was whose worker died meanwhile.
+ */
+int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
+		     struct iobuf_reason *ret_reason);
+int bfs_file_undo_conversion(struct bfs_file *file);
+
 /* Count what the buffer will have wired, all in all; -ENOMEM over a limit. */
 int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
 		    uint64_t bytes);

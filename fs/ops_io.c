@@ -189,6 +189,18 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		undo_open(fs, ino, fi->fh);
 }
 
+/*
+ * A directory with a capacity hands down a buffer whose length is all of it.
+ * Who truncates what is there, or wants nothing to be there, will write from
+ * the beginning: zeros are not to be left behind it.
+ */
+static int begin_at_length_0(struct bfs_file *file, struct bfs_entry *entry)
+{
+	if (entry->st.st_size > 0 && bfs_file_truncate(file, 0) == 0)
+		entry->st.st_size = 0;
+	return 0;
+}
+
 static int do_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 		     mode_t mode, struct bfs_owner owner,
 		     struct bfs_entry *ret_entry, struct fuse_file_info *fi)
@@ -196,6 +208,8 @@ static int do_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = bfs_create(fs, parent, name, mode, owner, ret_entry, &file);
 
+	if (r == 0 && (fi->flags & (O_TRUNC | O_EXCL)))
+		r = begin_at_length_0(&file, ret_entry);
 	if (r == 0 && (r = begin_open(&file, fi)) < 0) {
 		bfs_unlink(fs, parent, name, 0);
 		bfs_file_abandon(&file);

@@ -13,6 +13,9 @@
 
 enum bfs_record_flags {
 	BFS_RECORD_EXPLICIT = 1u << 0, /* asked for: listxattr shows it */
+	/* Being converted with its contents, which are `length` bytes: see
+	 * restore.c. */
+	BFS_RECORD_CONVERTING = 1u << 1,
 };
 
 struct bfs_record {

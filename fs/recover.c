@@ -3,7 +3,7 @@
  * recover.c - what a new worker does for the buffers of its predecessor.
  */
 #include "fd.h"
-#include "file.h"
+#include "file_internal.h"
 #include "log.h"
 
 #include <errno.h>
@@ -35,7 +35,10 @@ static void undo_allocation(void *context, uint64_t nodeid)
 		drop_slot(fs, nodeid);
 	if (r < 0 || !file.inode->slot)
 		return;
-	if (file.record.spec.capacity == 0) {
+	if (file.record.flags & BFS_RECORD_CONVERTING) {
+		if (bfs_file_undo_conversion(&file) < 0)
+			return;
+	} else if (file.record.spec.capacity == 0) {
 		if (ftruncate(file.fd, 0) < 0)
 			return;
 		file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;

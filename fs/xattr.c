@@ -55,9 +55,22 @@ static int print_if(bool present, char *buf, size_t size, uint64_t n)
 
 static int get_spec(struct target *t, char *buf, size_t size)
 {
+	struct stat st;
+	int n, m;
+
 	if (!(t->file.record.flags & BFS_RECORD_EXPLICIT))
 		return -ENODATA;
-	return iobuf_spec_print(&t->file.record.spec, buf, size);
+	n = iobuf_spec_print(&t->file.record.spec, buf, size);
+	if (n < 0 || t->is_directory)
+		return n;
+	/* Of a buffer that holds memory also how many bytes are in use, so that
+	 * who copies both can restore it: see restore.c. */
+	if ((m = bfs_file_stat(&t->file, &st)) < 0 ||
+	    bfs_file_is_empty(&t->file, &st))
+		return m < 0 ? m : n;
+	m = snprintf(buf + n, size - (size_t)n, ",length=%lld",
+		     (long long)st.st_size);
+	return (size_t)m < size - (size_t)n ? n + m : -ERANGE;
 }
 
 /* The specification in force; a directory without one shows the mount's. */
@@ -150,7 +163,10 @@ static int configure_directory(struct target *t, const struct iobuf_spec *asked,
 			       const struct iobuf_spec *defaults)
 {
 	struct bfs_record record = t->file.record;
-	int r = iobuf_spec_resolve(asked, defaults, &record.spec, &t->reason);
+	int r = asked->given & IOBUF_GIVEN_LENGTH
+			? -EINVAL /* of a buffer, not of what is made here */
+			: iobuf_spec_resolve(asked, defaults, &record.spec,
+					     &t->reason);
 
 	if (r < 0 || (r = iobuf_spec_supported(&record.spec, &t->reason)) < 0)
 		return r;

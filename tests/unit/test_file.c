@@ -253,7 +253,8 @@ static void a_capacity_allocates_a_fixed_buffer(void **state)
 	assert_int_equal(p.pools.st_size, MIB);
 	assert_true((uint64_t)p.pools.st_blocks * 512 >= MIB);
 	assert_xattr(nodeid, "user.iobuf",
-		     "pageable,inout,shared,capacity=1048576,align=4096,tag=t");
+		     "pageable,inout,shared,capacity=1048576,align=4096,"
+		     "tag=t,length=1048576");
 	assert_int_equal(p.slots, 0); /* nothing to remember */
 }
 
