@@ -3,9 +3,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 /* linux/fuse.h, Linux 6.9; older headers lack them. */
 struct backing_map {
@@ -255,12 +258,41 @@ bool bfs_inode_is_known(struct bfs_inode_table *table, uint64_t nodeid)
 	return known;
 }
 
+/*
+ * The kernel writes to a backing file with the rights of whoever registered it,
+ * and a write by CAP_FSETID leaves set-ID bits alone: this thread does without
+ * it for the moment. `effective` as it was before.
+ */
+static bool set_fsetid(bool effective)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = { 0 };
+	const uint32_t bit = 1u << CAP_FSETID;
+	bool before;
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return false;
+	before = data[0].effective & bit;
+	data[0].effective &= ~bit;
+	data[0].effective |= effective ? bit : 0;
+	if (before != effective && syscall(SYS_capset, &header, data) < 0)
+		return false;
+	return before;
+}
+
 static int open_backing(const struct bfs_inode_table *t, int fd)
 {
 	struct backing_map map = { .fd = fd };
+	const bool had_fsetid = set_fsetid(false);
 	int id = ioctl(t->fuse_fd, BACKING_OPEN, &map);
 
-	return id > 0 ? id : id < 0 ? -errno : -EIO;
+	if (id < 0)
+		id = -errno;
+	if (had_fsetid)
+		set_fsetid(true);
+	return id ? id : -EIO;
 }
 
 bool bfs_backing_works(int fuse_fd, int fd)

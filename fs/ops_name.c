@@ -145,13 +145,17 @@ static struct timespec time_of(int to_set, int given, int now,
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 		       int to_set, struct fuse_file_info *fi)
 {
+	const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME |
+			  FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
+	const int known = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID |
+			  FUSE_SET_ATTR_GID | FUSE_SET_ATTR_SIZE | times;
 	const struct bfs_attributes a = {
 		.set_mode = to_set & FUSE_SET_ATTR_MODE,
 		.set_owner = to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID),
 		.set_size = to_set & FUSE_SET_ATTR_SIZE,
-		.set_times = to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME |
-				       FUSE_SET_ATTR_ATIME_NOW |
-				       FUSE_SET_ATTR_MTIME_NOW),
+		.set_times = to_set & times,
+		.touch_owner = !(to_set & known),
+		.caller = fuse_req_ctx(req)->uid,
 		.kill_suidgid = to_set & FUSE_SET_ATTR_KILL_SUID,
 		.mode = attr->st_mode,
 		.owner = { to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1,

@@ -102,17 +102,41 @@ static int resize_tmpfs(const struct bfs_config *config)
 		       : 0;
 }
 
+/* Who we are outside a user namespace of our own. */
+static unsigned int outer_uid(void)
+{
+	unsigned int inside, outside, count;
+	FILE *map = fopen("/proc/self/uid_map", "re");
+	bool known = map && fscanf(map, "%u %u %u", &inside, &outside,
+				   &count) == 3;
+
+	if (map)
+		fclose(map);
+	return known && geteuid() >= inside && geteuid() - inside < count
+		       ? outside + (geteuid() - inside)
+		       : geteuid();
+}
+
+/* Where pools of our own are. Root of a user namespace alone has no say over
+ * /run, and its pools are where the user's are. */
+static int find_base(char *base, size_t size)
+{
+	if (geteuid() == 0) {
+		snprintf(base, size, "/run/bufferfs");
+		if (private_directory(base) == 0)
+			return 0;
+	}
+	snprintf(base, size, "/dev/shm/bufferfs-%u", outer_uid());
+	return private_directory(base);
+}
+
 static int own_pool(struct bfs_config *config)
 {
-	const bool root = geteuid() == 0;
+	const bool may_mount = geteuid() == 0;
 	char base[64], name[240];
 	int r;
 
-	if (root)
-		strcpy(base, "/run/bufferfs");
-	else
-		snprintf(base, sizeof(base), "/dev/shm/bufferfs-%u", geteuid());
-	if ((r = private_directory(base)) < 0 ||
+	if ((r = find_base(base, sizeof(base))) < 0 ||
 	    (r = escape(config->mountpoint, name, sizeof(name))) < 0)
 		return r;
 	snprintf(config->pool, sizeof(config->pool), "%s/%s", base, name);
@@ -120,9 +144,10 @@ static int own_pool(struct bfs_config *config)
 	if (mkdir(config->pool, 0700) < 0) {
 		if (errno != EEXIST)
 			return -errno;
-		config->adopted_pool = !root || is_tmpfs_root(config->pool);
+		config->adopted_pool = !may_mount ||
+				       is_tmpfs_root(config->pool);
 	}
-	if (!root)
+	if (!may_mount)
 		return config->size[0] ? -EOPNOTSUPP : 0; /* /dev/shm has one */
 	return config->adopted_pool ? resize_tmpfs(config)
 				    : mount_tmpfs(config);

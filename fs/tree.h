@@ -46,13 +46,16 @@ int bfs_statx(struct bfs_fs *fs, uint64_t nodeid, unsigned int mask,
 struct bfs_attributes {
 	bool set_mode, set_owner, set_size, set_times;
 	bool kill_suidgid; /* the one who truncates may not keep them */
+	bool touch_owner;  /* chown(2) to nobody else: clears set-ID bits */
 	mode_t mode;
 	struct bfs_owner owner; /* (uid_t)-1, (gid_t)-1: as it is */
 	uint64_t size;
 	struct timespec times[2];
+	uid_t caller;
 };
 
-/* -EFBIG past a capacity; nothing has changed then. */
+/* -EFBIG past a capacity, -EPERM for touch_owner by one who is not the owner;
+ * nothing has changed then. */
 int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
 		const struct bfs_attributes *attributes, struct stat *ret_st);
 
