@@ -151,6 +151,18 @@ static int change_allocated(struct bfs_file *file,
 	return iobuf_spec_equal(&record->spec, &file->record.spec) ? 0 : r;
 }
 
+/* tar writes a file's xattrs before its contents: a length says that they are
+ * to come, and the direction has to wait for them. */
+static void expect_contents(struct bfs_file *file,
+			    const struct iobuf_spec *asked)
+{
+	if (!(asked->given & IOBUF_GIVEN_LENGTH) || asked->length == 0 ||
+	    (file->record.spec.options & IOBUF_DIRECTION_IN))
+		return;
+	if (bfs_inode_take_slot(file->fs->inodes, file->inode) == 0)
+		file->inode->slot->flags |= BFS_SLOT_FILLING;
+}
+
 int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 		       const struct iobuf_spec *defaults, uint32_t flags,
 		       struct iobuf_reason *ret_reason)
@@ -181,9 +193,11 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 	if ((r = check_change(file, &record.spec, ret_reason)) < 0)
 		return change_allocated(file, &record, r, ret_reason);
 	bfs_file_drop_wired(file);
-	return bfs_record_is_fixed(&record)
-		       ? allocate(file, &record, ret_reason)
-		       : bfs_file_store(file, &record);
+	r = bfs_record_is_fixed(&record) ? allocate(file, &record, ret_reason)
+					 : bfs_file_store(file, &record);
+	if (r == 0)
+		expect_contents(file, asked);
+	return r;
 }
 
 int bfs_file_unconfigure(struct bfs_file *file)

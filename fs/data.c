@@ -172,6 +172,13 @@ int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 	return row->zeroes ? zero_range(file, offset, end) : 0;
 }
 
+static bool is_filling(const struct bfs_file *file)
+{
+	const struct bfs_slot *slot = file->inode->slot;
+
+	return slot && (slot->flags & BFS_SLOT_FILLING);
+}
+
 int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
 		   const void *bytes, size_t size, size_t *ret_size)
 {
@@ -185,8 +192,13 @@ int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
 		return r;
 	if (append)
 		offset = iobuf_get_length(buffer);
+	if (is_filling(file))
+		iobuf_set_direction(buffer, IOBUF_DIRECTION_INOUT);
 	if ((r = charge_growth(file, offset + size)) == 0)
 		r = iobuf_write_bytes(buffer, offset, bytes, size, &done);
+	if (is_filling(file))
+		iobuf_set_direction(buffer, file->record.spec.options &
+						    IOBUF_DIRECTION_MASK);
 	settle_charge(file, buffer);
 	stored = bfs_file_put_buffer(file, buffer);
 	if (r < 0 || stored < 0)

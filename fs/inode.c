@@ -365,8 +365,10 @@ void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 	count(slot, slot->opens - 1u,
 	      slot->plain_opens - (plain && slot->plain_opens ? 1u : 0u), unique);
 	/* The memory of an unlinked buffer must not wait for an id. */
-	if (slot->opens == 0)
+	if (slot->opens == 0) {
 		close_backing(table, slot);
+		slot->flags &= ~(uint32_t)BFS_SLOT_FILLING;
+	}
 	pthread_cond_broadcast(&inode->released);
 }
 

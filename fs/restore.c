@@ -211,6 +211,14 @@ static int convert_by_copy(struct bfs_file *file,
 	return r;
 }
 
+/* The contents are the same, and a restored file has its times already. */
+static void keep_times(int fd, const struct stat *before)
+{
+	const struct timespec times[2] = { before->st_atim, before->st_mtim };
+
+	futimens(fd, times);
+}
+
 /* After a failure: size, record and locks as they were. */
 static void put_back(struct bfs_file *file, const struct bfs_record *old,
 		     const struct stat *before)
@@ -219,6 +227,7 @@ static void put_back(struct bfs_file *file, const struct bfs_record *old,
 	int r = ftruncate(file->fd, before->st_size) < 0 ? -errno
 							 : store_old(file, old);
 
+	keep_times(file->fd, before);
 	if (r == 0 && bfs_record_is_wired(old) &&
 	    (r = bfs_file_get_buffer(file, &buffer)) == 0)
 		r = bfs_file_put_buffer(file, buffer);
@@ -247,7 +256,9 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 	r = bfs_record_is_physical(record)
 		    ? convert_by_copy(file, record, ret_reason)
 		    : convert_in_place(file, record);
-	if (r < 0) {
+	if (r == 0) {
+		keep_times(file->fd, &before);
+	} else {
 		bfs_file_uncharge(file, record, 0);
 		file->inode->slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
 		put_back(file, &old, &before);

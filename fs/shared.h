@@ -47,6 +47,8 @@ struct bfs_config {
 enum bfs_slot_flags {
 	BFS_SLOT_WIRED = 1u << 0,      /* the worker keeps it locked */
 	BFS_SLOT_ALLOCATING = 1u << 1, /* being allocated: undo after a crash */
+	BFS_SLOT_FILLING = 1u << 2,    /* its first contents are to come, against
+					  its direction: until the last close */
 };
 
 struct bfs_slot {

@@ -142,7 +142,33 @@ setup() { cd "$MNT" || exit; }
 	assert_equal "$(state sparse length)" 549755813888000
 }
 
-@test "an access list that is not enforced is not taken: EOPNOTSUPP" {
+@test "an access list lets in whom the mode keeps out, and the other way round" {
 	touch listed
-	assert_equal "$(errno_of 'os.setxattr(m + "listed", "system.posix_acl_access", bytes.fromhex("0200000001000600ffffffff04000400ffffffff20000400ffffffff"))')" EOPNOTSUPP
+	chmod 600 listed
+	# rw for user 65534, r for the mask: 65534 may read and not write.
+	setfattr -n system.posix_acl_access -v 0x0200000001000600ffffffff02000600feff000004000000ffffffff10000400ffffffff20000000ffffffff listed
+	run setpriv --reuid=65534 --regid=65534 --clear-groups cat listed
+	assert_success
+	run setpriv --reuid=65534 --regid=65534 --clear-groups sh -c 'echo x >>listed'
+	assert_failure
+	run setpriv --reuid=65533 --regid=65533 --clear-groups cat listed
+	assert_failure
+	assert_equal "$(stat -c %a listed)" 640
+}
+
+@test "system attributes that nobody knows are not taken: EOPNOTSUPP" {
+	touch listed
+	assert_equal "$(errno_of 'os.setxattr(m + "listed", "system.other", b"x")')" EOPNOTSUPP
+}
+
+@test "splicing a buffer whose reads ask the daemon is refused, not stale" {
+	spec spliced 'capacity=64K'
+	assert_equal "$(errno_of '
+    f = os.open(m + "spliced", os.O_RDWR)
+    os.sendfile(os.open("/dev/null", os.O_WRONLY), f, 0, 4096)')" EINVAL
+	echo elastic >plain
+	assert_equal "$(errno_of '
+    f = os.open(m + "plain", os.O_RDWR)
+    r, w = os.pipe()
+    assert os.sendfile(w, f, 0, 4096) == 8')" 0
 }

@@ -17,7 +17,7 @@ setup() { cd "$MNT" || exit; }
 @test "what a specification names wins over the defaults, the rest is theirs" {
 	spec mixed 'pageable,capacity=4096'
 	assert_equal "$(getfattr --only-values -n user.iobuf mixed)" \
-		'pageable,inout,shared,capacity=4096,align=4096,tag=mounted'
+		'pageable,inout,shared,capacity=4096,align=4096,tag=mounted,length=4096'
 }
 
 @test "a directory's defaults win over the mount's" {
