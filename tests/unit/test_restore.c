@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A buffer that keeps its contents while it becomes another kind.
+ */
+#include "files.h"
+
+static const char contents[] = "what was copied";
+
+static uint64_t created_full(const char *name)
+{
+	uint64_t nodeid = created(name);
+	size_t n;
+
+	assert_int_equal(write_at(nodeid, 0, contents, sizeof(contents), &n),
+			 0);
+	return nodeid;
+}
+
+static void assert_contents(uint64_t nodeid)
+{
+	char bytes[sizeof(contents) + 1];
+	size_t n = 0;
+
+	assert_int_equal(attributes(nodeid).st_size, sizeof(contents));
+	assert_int_equal(bfs_file_read(&fs, nodeid, 0, bytes, sizeof(bytes),
+				       &n),
+			 0);
+	assert_int_equal(n, sizeof(contents));
+	assert_memory_equal(bytes, contents, sizeof(contents));
+}
+
+static void a_length_that_fits_converts_and_keeps_the_contents(void **state)
+{
+	static const char *const specs[] = {
+		"capacity=64K,length=16",
+		"wired,capacity=1M,length=16",
+		"wired,length=16",
+		"cache=inhibit,capacity=4K,tag=x,length=16",
+		"unshared,tag=y,length=16",
+		"out,capacity=4K,length=16",
+	};
+
+	(void)state;
+	NEEDS_POOL();
+	assert_int_equal(sizeof(contents), 16);
+	for (size_t i = 0; i < COUNT_OF(specs); i++) {
+		uint64_t nodeid = created_full(specs[i]);
+		const struct stat before = attributes(nodeid);
+		struct stat after;
+		char text[512];
+
+		assert_int_equal(configure(nodeid, specs[i]), 0);
+		assert_contents(nodeid);
+		assert_int_equal(get(nodeid, "user.iobuf", text, sizeof(text)),
+				 0);
+		assert_non_null(strstr(text, ",length=16"));
+		assert_int_equal(configure(nodeid, text), 0);
+		assert_contents(nodeid);
+		after = attributes(nodeid);
+		assert_memory_equal(&after.st_mtim, &before.st_mtim,
+				    sizeof(after.st_mtim));
+	}
+}
+
+static void without_a_length_or_with_another_it_stays_ebusy(void **state)
+{
+	static const char *const specs[] = {
+		"capacity=64K",
+		"capacity=64K,length=15",
+		"capacity=64K,length=17",
+		"wired,length=0",
+		"contiguous,length=16",
+	};
+	struct picture before;
+	uint64_t nodeid;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created_full("f");
+	before = picture_of(nodeid);
+	for (size_t i = 0; i < COUNT_OF(specs); i++)
+		assert_int_equal(configure(nodeid, specs[i]), -EBUSY);
+	assert_unchanged(nodeid, &before);
+}
+
+static void who_writes_without_the_daemon_elsewhere_keeps_it_ebusy(void **state)
+{
+	struct picture before;
+	uint64_t nodeid;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created_full("f");
+	opened(nodeid, true);
+	opened(nodeid, true);
+	before = picture_of(nodeid);
+	assert_int_equal(configure(nodeid, "capacity=64K,length=16"), -EBUSY);
+	assert_unchanged(nodeid, &before);
+	closed(nodeid, true);
+	/* One may be the program that restores. */
+	assert_int_equal(configure(nodeid, "capacity=64K,length=16"), 0);
+	assert_contents(nodeid);
+	closed(nodeid, true);
+}
+
+static void a_conversion_over_a_limit_changes_nothing(void **state)
+{
+	struct picture before;
+	uint64_t plain, wired;
+
+	(void)state;
+	NEEDS_POOL();
+	plain = created_full("plain");
+	wired = created_full("wired");
+	assert_int_equal(configure(wired, "wired,length=16"), 0);
+	fs.wired.max = 65536;
+	before = picture_of(plain);
+	assert_int_equal(configure(plain, "wired,capacity=1M,length=16"),
+			 -ENOMEM);
+	assert_unchanged(plain, &before);
+	before = picture_of(wired);
+	assert_int_equal(configure(wired, "wired,capacity=1M,length=16"),
+			 -ENOMEM);
+	assert_unchanged(wired, &before);
+	assert_int_equal(fs.wired.used, sizeof(contents));
+}
+
+static void a_half_done_conversion_is_undone_by_the_next_worker(void **state)
+{
+	uint64_t nodeid;
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_record record;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created_full("f");
+	assert_int_equal(bfs_file_open(&fs, nodeid, O_RDWR, &file), 0);
+	assert_int_equal(bfs_inode_take_slot(fs.inodes, file.inode), 0);
+	file.inode->slot->flags |= BFS_SLOT_ALLOCATING;
+	record = file.record;
+	record.flags |= BFS_RECORD_CONVERTING;
+	record.length = sizeof(contents);
+	assert_int_equal(bfs_record_store(file.fd, &record), 0);
+	assert_int_equal(ftruncate(file.fd, 65536), 0);
+	bfs_file_close(&file);
+	assert_int_equal(new_worker(), 0);
+	bfs_files_recover(&fs);
+	assert_contents(nodeid);
+	assert_int_equal(slots_taken(), 0);
+	assert_int_equal(configure(nodeid, "capacity=64K,length=16"), 0);
+	assert_contents(nodeid);
+}
+
+static void first_contents_go_in_against_a_direction(void **state)
+{
+	uint64_t nodeid;
+	size_t n = 0;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created_as("f", "out,capacity=4K,length=16");
+	opened(nodeid, false);
+	assert_int_equal(write_at(nodeid, 0, contents, sizeof(contents), &n),
+			 0);
+	closed(nodeid, false);
+	assert_int_equal(write_at(nodeid, 0, "x", 1, &n), -EPERM);
+	assert_contents(nodeid);
+	nodeid = created_as("g", "out,capacity=4K");
+	assert_int_equal(write_at(nodeid, 0, "x", 1, &n), -EPERM);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		over_pool(a_length_that_fits_converts_and_keeps_the_contents),
+		over_pool(without_a_length_or_with_another_it_stays_ebusy),
+		over_pool(
+			who_writes_without_the_daemon_elsewhere_keeps_it_ebusy),
+		over_pool(a_conversion_over_a_limit_changes_nothing),
+		over_pool(a_half_done_conversion_is_undone_by_the_next_worker),
+		over_pool(first_contents_go_in_against_a_direction),
+	};
+
+	bfs_log_open(1, 0);
+	return RUN_TESTS("restore", tests);
+}
