@@ -146,8 +146,10 @@ static int change_allocated(struct bfs_file *file,
 			    const struct bfs_record *record, int r,
 			    struct iobuf_reason *ret_reason)
 {
-	if (r == -EBUSY && (record->spec.given & IOBUF_GIVEN_LENGTH))
+	if (r == -EBUSY && (record->spec.given & IOBUF_GIVEN_LENGTH)) {
+		ret_reason->text[0] = '\0'; /* it is allocated, and may be */
 		return bfs_file_convert(file, record, ret_reason);
+	}
 	return iobuf_spec_equal(&record->spec, &file->record.spec) ? 0 : r;
 }
 
