@@ -69,7 +69,7 @@ static bool lists_group(const char *values, gid_t group)
 	}
 }
 
-bool bfs_may_see_physical(pid_t pid)
+bool bfs_has_sys_admin(pid_t pid)
 {
 	struct status status;
 

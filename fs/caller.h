@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 /* CAP_SYS_ADMIN in our user namespace: what the kernel asks for as well. */
-bool bfs_may_see_physical(pid_t pid);
+bool bfs_has_sys_admin(pid_t pid);
 
 /* Is it of that group, or may it set the bit for any (CAP_FSETID)? */
 bool bfs_may_keep_set_group_id(pid_t pid, gid_t group);

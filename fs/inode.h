@@ -28,11 +28,13 @@ struct bfs_inode_table;
 
 struct bfs_inode {
 	uint64_t nodeid;       /* constant */
-	pthread_mutex_t lock;  /* protects `slot`'s fields and `wired` */
+	pthread_mutex_t lock;  /* protects `slot`'s fields and what follows */
 	pthread_cond_t released; /* an open was dropped */
 	struct bfs_slot *slot; /* in shared memory, or NULL */
 	struct iobuf *wired;   /* keeps the memory locked, or NULL */
 	uint64_t charged;      /* bytes of it that limits count */
+	unsigned int write_only; /* plain opens that cannot read; of this
+				    worker's time, so that 0 is no proof */
 	/* The table's lock protects these. */
 	struct bfs_inode *next;
 	unsigned int users;

@@ -56,7 +56,7 @@ static int mount_privileged(const struct bfs_config *config,
 		 "default_permissions%s",
 		 fd, getuid(), getgid(),
 		 config->allow_other ? ",allow_other" : "");
-	if (mount("bufferfs", config->mountpoint, "fuse.bufferfs", flags,
+	if (mount(config->fsname, config->mountpoint, "fuse.bufferfs", flags,
 		  data) < 0) {
 		int error = errno;
 
@@ -118,7 +118,8 @@ static int mount_by_fusermount(const struct bfs_config *config,
 			 (char *)"--", (char *)config->mountpoint, NULL };
 
 	snprintf(options, sizeof(options),
-		 "fsname=bufferfs,subtype=bufferfs,default_permissions%s%s%s%s",
+		 "fsname=%s,subtype=bufferfs,default_permissions%s%s%s%s",
+		 config->fsname,
 		 config->allow_other ? ",allow_other" : "",
 		 flags & MS_RDONLY ? ",ro" : "",
 		 flags & MS_NOEXEC ? ",noexec" : "",

@@ -100,6 +100,14 @@ static int parse_allow_other(const char *value,
 	return 0;
 }
 
+static int parse_fsname(const char *value, struct bfs_mount_options *options)
+{
+	if (!*value || strpbrk(value, "\\\n"))
+		return refuse("fsname=", value, "not a name");
+	return copy(options->config.fsname, sizeof(options->config.fsname),
+		    "fsname=", value);
+}
+
 static int parse_debug(const char *value, struct bfs_mount_options *options)
 {
 	(void)value;
@@ -125,6 +133,10 @@ static const struct mount_option table[] = {
 	{ .name = "options=", .parse = parse_spec,
 	  .help = "SPEC: specification of buffers made without one; put it last" },
 	{ .name = "debug", .parse = parse_debug, .help = "same as -d" },
+	{ .name = "fsname=", .parse = parse_fsname,
+	  .help = "NAME: source of the mount, as mount(8) shows it" },
+	/* What others have to ask for is so here. */
+	MOUNT_FLAG("default_permissions", 0, 0),
 	MOUNT_FLAG("defaults", 0, 0),
 	MOUNT_FLAG("rw", 0, MS_RDONLY),
 	MOUNT_FLAG("ro", MS_RDONLY, 0),
@@ -244,7 +256,10 @@ static int parse_command_line(int argc, char **argv,
 int bfs_mount_options_parse(int argc, char **argv,
 			    struct bfs_mount_options *ret_options)
 {
-	struct bfs_mount_options options = { .flags = MS_NOSUID | MS_NODEV };
+	struct bfs_mount_options options = {
+		.config = { .fsname = "bufferfs" },
+		.flags = MS_NOSUID | MS_NODEV,
+	};
 	int r = parse_command_line(argc, argv, &options);
 
 	if (r == 0)

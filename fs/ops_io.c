@@ -12,7 +12,7 @@
 #include <sys/statvfs.h>
 
 /* fuse_file_info.fh: nothing is kept for an open file but how it goes. */
-enum { FH_ASKS = 0, FH_PLAIN = 1 };
+enum { FH_ASKS = 0, FH_PLAIN = 1, FH_PLAIN_WRITE_ONLY = 2 };
 
 /* The kernel's largest read: max_pages of 16 bits, in practice 256 pages. */
 #define BFS_READ_MAX ((size_t)16 << 20)
@@ -88,8 +88,20 @@ static int begin_open(struct bfs_file *file, struct fuse_file_info *fi)
 	fi->keep_cache = !path.passthrough && !path.direct_io &&
 			 file->fs->shared->config.own_pool;
 	fi->noflush = 1;
-	fi->fh = plain ? FH_PLAIN : FH_ASKS;
+	fi->fh = !plain ? FH_ASKS
+		 : (fi->flags & O_ACCMODE) == O_WRONLY ? FH_PLAIN_WRITE_ONLY
+						       : FH_PLAIN;
+	if (fi->fh == FH_PLAIN_WRITE_ONLY)
+		file->inode->write_only++;
 	return 0;
+}
+
+static void drop_open(struct bfs_fs *fs, struct bfs_inode *inode, uint64_t fh,
+		      uint64_t unique)
+{
+	if (fh == FH_PLAIN_WRITE_ONLY && inode->write_only)
+		inode->write_only--;
+	bfs_inode_drop_open(fs->inodes, inode, fh != FH_ASKS, unique);
 }
 
 static void end_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
@@ -100,8 +112,7 @@ static void end_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
 	    !(inode = bfs_inode_lock(fs->inodes, nodeid)))
 		return;
 	if (!is_counted(inode, fs))
-		bfs_inode_drop_open(fs->inodes, inode, fh == FH_PLAIN,
-				    request.unique);
+		drop_open(fs, inode, fh, request.unique);
 	note_counted(fs);
 	bfs_inode_unlock(fs->inodes, inode);
 }
@@ -114,7 +125,7 @@ static void undo_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
 
 	if (!inode)
 		return;
-	bfs_inode_drop_open(fs->inodes, inode, fh == FH_PLAIN, 0);
+	drop_open(fs, inode, fh, 0);
 	bfs_inode_unlock(fs->inodes, inode);
 }
 
@@ -159,8 +170,7 @@ static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi
 		return r;
 	if ((fi->flags & O_TRUNC) &&
 	    (r = truncate_open(&file, kill_suidgid, ret_killed)) < 0)
-		bfs_inode_drop_open(fs->inodes, file.inode, fi->fh == FH_PLAIN,
-				    0);
+		drop_open(fs, file.inode, fi->fh, 0);
 	return r;
 }
 

@@ -41,7 +41,8 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	char *list = value_buffer(size);
 	size_t n = 0;
-	int r = list ? bfs_listxattr(bfs_fs_of(req), ino, list, size, &n)
+	int r = list ? bfs_listxattr(bfs_fs_of(req), ino,
+				      fuse_req_ctx(req)->pid, list, size, &n)
 		     : -ENOMEM;
 
 	reply_value(req, r, size, list, n);

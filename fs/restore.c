@@ -12,6 +12,9 @@
  *
  *   old record --mark--> old record, CONVERTING --reserve, wire--> new record
  *
+ * A fixed buffer may be mapped over all of its capacity: it may only grow, where
+ * it is.
+ *
  * A physical run has to be built anew. Its contents are in a file without a
  * name for that moment, which a worker's death would lose; the buffer is empty
  * then, and the request, when it comes again, is refused.
@@ -41,6 +44,12 @@ static uint64_t extent_of(const struct bfs_record *record)
 		       : record->length;
 }
 
+/* A mapping of a fixed buffer never faults: nothing is taken from under it. */
+static bool may_be_mapped(const struct bfs_file *file)
+{
+	return bfs_record_is_fixed(&file->record);
+}
+
 static int check_conversion(const struct bfs_file *file,
 			    const struct bfs_record *record,
 			    struct iobuf_reason *reason)
@@ -56,11 +65,17 @@ static int check_conversion(const struct bfs_file *file,
 		why = "the buffer does not hold that many bytes";
 	else if (bfs_record_is_physical(&file->record))
 		why = "the buffer is contiguous or masked";
-	else if (bfs_record_is_physical(record) && !bfs_record_is_fixed(record))
-		why = "it has no capacity";
-	/* One may be that of the program that restores. */
-	else if (slot && slot->plain_opens > 1)
-		why = "it is open for writing without the daemon";
+	else if (may_be_mapped(file) &&
+		 extent_of(record) < extent_of(&file->record))
+		why = "who maps a fixed buffer keeps all of it";
+	else if (bfs_record_is_physical(record) &&
+		 (may_be_mapped(file) || !bfs_record_is_fixed(record)) &&
+		 st.st_size > 0)
+		why = "its contents cannot move, or it has no capacity";
+	/* One may be that of the program that restores: it only writes. */
+	else if (slot && (slot->plain_opens > 1 ||
+			  slot->plain_opens > file->inode->write_only))
+		why = "it is open for transfers without the daemon";
 	if (!why)
 		return 0;
 	snprintf(reason->text, sizeof(reason->text), "%s", why);
@@ -253,7 +268,7 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 	file->inode->slot->flags |=
 		BFS_SLOT_ALLOCATING |
 		(bfs_record_is_wired(record) ? BFS_SLOT_WIRED : 0);
-	r = bfs_record_is_physical(record)
+	r = bfs_record_is_physical(record) && bfs_record_is_fixed(record)
 		    ? convert_by_copy(file, record, ret_reason)
 		    : convert_in_place(file, record);
 	if (r == 0) {

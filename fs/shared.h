@@ -35,6 +35,7 @@ struct bfs_config {
 	char pool[PATH_MAX];           /* directory whose tree is served */
 	char options[BFS_OPTIONS_MAX]; /* -o options=, or "" */
 	char size[32];                 /* -o size= as given, or "" */
+	char fsname[128];              /* source of the mount */
 	uint64_t wired_max;            /* bytes; 0: no limit */
 	uint64_t contiguous_max;       /* bytes; 0: no limit */
 	bool own_pool;                 /* we made it: nobody else writes it */

@@ -63,11 +63,10 @@ static int get_spec(struct target *t, char *buf, size_t size)
 	n = iobuf_spec_print(&t->file.record.spec, buf, size);
 	if (n < 0 || t->is_directory)
 		return n;
-	/* Of a buffer that holds memory also how many bytes are in use, so that
-	 * who copies both can restore it: see restore.c. */
-	if ((m = bfs_file_stat(&t->file, &st)) < 0 ||
-	    bfs_file_is_empty(&t->file, &st))
-		return m < 0 ? m : n;
+	/* And how many bytes are in use, so that who copies both can restore
+	 * it: see restore.c. */
+	if ((m = bfs_file_stat(&t->file, &st)) < 0)
+		return m;
 	m = snprintf(buf + n, size - (size_t)n, ",length=%lld",
 		     (long long)st.st_size);
 	return (size_t)m < size - (size_t)n ? n + m : -ERANGE;
@@ -154,7 +153,7 @@ static int get_segments(struct target *t, char *buf, size_t size)
 {
 	if (t->is_directory)
 		return -ENODATA;
-	if (!bfs_may_see_physical(t->caller))
+	if (!bfs_has_sys_admin(t->caller))
 		return -EPERM;
 	return bfs_state_print_segments(&t->file, buf, size);
 }
@@ -519,13 +518,16 @@ int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 }
 
 /* The pool's list, with our own names taken out. Returns the new length. */
-static size_t filter_list(const struct bfs_fs *fs, char *list, size_t size)
+static size_t filter_list(const struct bfs_fs *fs, pid_t caller, char *list,
+			  size_t size)
 {
 	size_t kept = 0;
 
 	for (size_t at = 0, n; at < size; at += n) {
 		n = strlen(list + at) + 1;
 		if (is_ours(list + at) || is_hidden(list + at) ||
+		    (has_prefix(list + at, "trusted.") &&
+		     !bfs_has_sys_admin(caller)) ||
 		    is_unsupported(fs, list + at))
 			continue;
 		memmove(list + kept, list + at, n);
@@ -534,8 +536,8 @@ static size_t filter_list(const struct bfs_fs *fs, char *list, size_t size)
 	return kept;
 }
 
-int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, char *ret_list,
-		  size_t size, size_t *ret_size)
+int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, pid_t caller,
+		  char *ret_list, size_t size, size_t *ret_size)
 {
 	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
 	static _Thread_local char list[65536];
@@ -551,7 +553,7 @@ int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, char *ret_list,
 	n = listxattr(bfs_fd_path(fd).text, list, sizeof(list) - sizeof(PREFIX));
 	if (n < 0)
 		return -errno;
-	used = filter_list(fs, list, (size_t)n);
+	used = filter_list(fs, caller, list, (size_t)n);
 	if (record.flags & BFS_RECORD_EXPLICIT) {
 		memcpy(list + used, PREFIX, sizeof(PREFIX));
 		used += sizeof(PREFIX);

@@ -15,7 +15,8 @@
  * The four calls of xattr(7) on a nodeid. Values and lists go to ret_value and
  * *ret_size; more than XATTR_SIZE_MAX bytes never arise.
  *
- * caller: the process that asks; physical addresses are for CAP_SYS_ADMIN only.
+ * caller: the process that asks; physical addresses and the names of trusted.*
+ * attributes are for CAP_SYS_ADMIN only.
  *
  * Returns 0; -ENODATA not set; -EINVAL unknown user.iobuf name, or a bad value;
  * -EPERM read-only; -EBUSY too late; -ERANGE when `size` is too small; and what
@@ -24,8 +25,8 @@
  */
 int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 		 pid_t caller, char *ret_value, size_t size, size_t *ret_size);
-int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, char *ret_list,
-		  size_t size, size_t *ret_size);
+int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, pid_t caller,
+		  char *ret_list, size_t size, size_t *ret_size);
 int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 		 const char *value, size_t size, int flags, pid_t caller,
 		 bool *changed);

@@ -553,19 +553,19 @@ static void listing_shows_the_specification_only_where_it_was_set(void **state)
 	NEEDS_POOL();
 	plain = created("plain");
 	set_one = created_as("set", "capacity=4K");
-	assert_int_equal(bfs_listxattr(&fs, plain, list, sizeof(list), &n), 0);
+	assert_int_equal(bfs_listxattr(&fs, plain, 0, list, sizeof(list), &n), 0);
 	assert_int_equal(n, 0);
 	assert_int_equal(bfs_setxattr(&fs, set_one, "user.x", "1", 1, 0,
 				      0, &changed),
 			 0);
 	assert_false(changed);
-	assert_int_equal(bfs_listxattr(&fs, set_one, list, sizeof(list), &n),
+	assert_int_equal(bfs_listxattr(&fs, set_one, 0, list, sizeof(list), &n),
 			 0);
 	assert_int_equal(n, sizeof(explicit));
 	assert_memory_equal(list, explicit, n);
-	assert_int_equal(bfs_listxattr(&fs, set_one, list, 0, &n), 0);
+	assert_int_equal(bfs_listxattr(&fs, set_one, 0, list, 0, &n), 0);
 	assert_int_equal(n, sizeof(explicit));
-	assert_int_equal(bfs_listxattr(&fs, set_one, list, n - 1, &n), -ERANGE);
+	assert_int_equal(bfs_listxattr(&fs, set_one, 0, list, n - 1, &n), -ERANGE);
 }
 
 static void the_record_can_be_neither_seen_nor_forged(void **state)

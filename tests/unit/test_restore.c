@@ -83,6 +83,41 @@ static void without_a_length_or_with_another_it_stays_ebusy(void **state)
 	assert_unchanged(nodeid, &before);
 }
 
+static void writes_only(uint64_t nodeid)
+{
+	struct bfs_inode *inode = bfs_inode_lock(fs.inodes, nodeid);
+
+	inode->write_only = 1;
+	bfs_inode_unlock(fs.inodes, inode);
+}
+
+static void a_fixed_buffer_may_only_grow_where_it_is(void **state)
+{
+	static const char *const specs[] = {
+		"pageable,length=65536",
+		"capacity=32K,length=32768",
+		"contiguous,capacity=64K,length=65536",
+		"contiguous,capacity=1M,length=65536",
+	};
+	struct picture before;
+	uint64_t nodeid;
+	size_t n;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created_as("f", "capacity=64K");
+	assert_int_equal(write_at(nodeid, 0, contents, sizeof(contents), &n),
+			 0);
+	before = picture_of(nodeid);
+	for (size_t i = 0; i < COUNT_OF(specs); i++)
+		assert_true(configure(nodeid, specs[i]) < 0);
+	assert_unchanged(nodeid, &before);
+	assert_int_equal(configure(nodeid, "wired,capacity=1M,length=65536"),
+			 0);
+	assert_int_equal(truncate_to(nodeid, sizeof(contents)), 0);
+	assert_contents(nodeid);
+}
+
 static void who_writes_without_the_daemon_elsewhere_keeps_it_ebusy(void **state)
 {
 	struct picture before;
@@ -97,7 +132,9 @@ static void who_writes_without_the_daemon_elsewhere_keeps_it_ebusy(void **state)
 	assert_int_equal(configure(nodeid, "capacity=64K,length=16"), -EBUSY);
 	assert_unchanged(nodeid, &before);
 	closed(nodeid, true);
-	/* One may be the program that restores. */
+	assert_int_equal(configure(nodeid, "capacity=64K,length=16"), -EBUSY);
+	/* One may be the program that restores: it only writes. */
+	writes_only(nodeid);
 	assert_int_equal(configure(nodeid, "capacity=64K,length=16"), 0);
 	assert_contents(nodeid);
 	closed(nodeid, true);
@@ -174,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		over_pool(a_length_that_fits_converts_and_keeps_the_contents),
 		over_pool(without_a_length_or_with_another_it_stays_ebusy),
+		over_pool(a_fixed_buffer_may_only_grow_where_it_is),
 		over_pool(
 			who_writes_without_the_daemon_elsewhere_keeps_it_ebusy),
 		over_pool(a_conversion_over_a_limit_changes_nothing),
