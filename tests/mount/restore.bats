@@ -2,9 +2,10 @@
 # nothing of buffers, restores each one: kind, contents and length.
 load helper
 
+TREE=$MNT/tree
+
 setup_file() {
 	mount_fs -o allow_other,size=1G
-	TREE=$MNT/tree
 	mkdir -p "$BATS_FILE_TMPDIR/tmpfs" "$BATS_FILE_TMPDIR/ext4"
 	mount -t tmpfs -o size=256M restore "$BATS_FILE_TMPDIR/tmpfs"
 	truncate -s 256M "$BATS_FILE_TMPDIR/image"
@@ -20,7 +21,11 @@ teardown_file() {
 	unmount_fs
 }
 
-TREE=$MNT/tree
+setup() {
+	find "$MNT" -mindepth 1 -maxdepth 1 ! -name tree -exec rm -r {} +
+	find "$BATS_FILE_TMPDIR/tmpfs" "$BATS_FILE_TMPDIR/ext4" -mindepth 1 \
+		! -path "*/lost+found" -delete
+}
 
 # buffer NAME SPEC [BYTES [LENGTH]]: with random contents.
 buffer() {
@@ -98,7 +103,7 @@ signature() { # FILE
 signatures() { # DIRECTORY
 	local path
 	(
-		cd "$1"
+		cd "$1" || exit
 		find . | sort | while read -r path; do
 			echo "== $path"
 			signature "$path" 2>&1
@@ -126,7 +131,6 @@ copy() { # TOOL FROM TO: what FROM holds into TO
 
 restores() { # TOOL FILESYSTEM
 	local away=$BATS_FILE_TMPDIR/$2/$1 back=$MNT/back
-	rm -rf "$back"
 	copy "$1" "$TREE" "$away"
 	run bash -c "set -o pipefail; $(declare -f copy); copy $1 $away $back"
 	assert_output ''
@@ -177,7 +181,14 @@ restores() { # TOOL FILESYSTEM
 	assert_equal "$(state file kind)" elastic
 	assert_equal "$(cat file)" content
 	# One that would not fit is wrong whatever the file is.
-	assert_equal "$(errno_of "os.setxattr(m + 'file', 'user.iobuf', b'capacity=4,length=8')")" EINVAL
+	rm file
+}
+
+@test "a capacity below the length is EINVAL, and changes nothing" {
+	cd "$MNT"
+	head -c 5000 /dev/zero >file
+	assert_equal "$(errno_of "os.setxattr(m + 'file', 'user.iobuf', b'capacity=4K,length=5000')")" EINVAL
+	assert_equal "$(state file kind)" elastic
 	rm file
 }
 
@@ -242,6 +253,7 @@ more"
 }
 
 @test "what was restored is given back: nothing stays wired or allocated" {
+	cd "$MNT"
 	rm -r "$TREE"
 	eventually state_is . wired 0
 	eventually state_is . used 0
