@@ -204,18 +204,46 @@ restores() { # TOOL FILESYSTEM
 	rm file
 }
 
-@test "an open file is converted, and who has it open reads on" {
+@test "who has written a file may make it a buffer before closing it, as cp does" {
+	cd "$MNT"
+	exec 5>file
+	echo content >&5
+	setfattr -n user.iobuf -v 'wired,capacity=4K,length=8' file
+	exec 5>&-
+	assert_equal "$(cat file)" content
+	assert_equal "$(state file kind)" fixed
+	assert_equal "$(stat -c %s file)" 8
+}
+
+@test "a file that is open for reading past the daemon is not made a fixed buffer: EBUSY" {
 	cd "$MNT"
 	echo content >file
 	exec 5<>file
-	setfattr -n user.iobuf -v 'wired,capacity=4K,length=8' file
+	for kind in wired 'capacity=4K' 'contiguous,capacity=4K'; do
+		run setfattr -n user.iobuf -v "$kind,length=8" file
+		assert_output --partial 'Device or resource busy'
+	done
 	assert_equal "$(cat <&5)" content
 	echo more >&5
 	exec 5>&-
 	assert_equal "$(cat file)" "content
 more"
-	assert_equal "$(state file kind)" fixed
-	rm file
+}
+
+@test "a fixed buffer stays what it is under who maps it: EBUSY" {
+	cd "$MNT"
+	spec file 'capacity=64K'
+	assert_equal "$(errno_of "
+    with open(m + 'file', 'r+b') as f:
+        p = mmap.mmap(f.fileno(), 65536)
+    for kind in b'pageable', b'contiguous,capacity=64K', b'capacity=128K':
+        try:
+            os.setxattr(m + 'file', 'user.iobuf', kind + b',length=65536')
+            os.truncate(m + 'file', 0)
+            sys.exit(f'{kind} was taken')
+        except OSError as e:
+            assert e.errno == errno.EBUSY
+    p[0:65536] = bytes(65536)")" 0
 }
 
 @test "cp -a to tmpfs and back restores every buffer" { restores cp tmpfs; }
