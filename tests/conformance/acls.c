@@ -28,7 +28,17 @@ static const struct {
 	{ GROUP, "g" },	   { MASK, "m" }, { OTHER, "o" },
 };
 
-/* "u::7 u:1001:6 g::5 m::7 o::0" to the bytes of the xattr. */
+/* Whose id a word gives: nobody's, "me" or a number. */
+static uint32_t id_of(char kind, const char *id)
+{
+	if (*id == ':')
+		return UINT32_MAX;
+	if (*id == 'm')
+		return kind == 'u' ? geteuid() : getegid();
+	return (uint32_t)atol(id);
+}
+
+/* "u::7 u:1001:6 g:me:5 g::5 m::7 o::0" to the bytes of the xattr. */
 static size_t parse(const char *text, unsigned char *bytes)
 {
 	struct entry *entries = (struct entry *)(bytes + 4);
@@ -45,7 +55,7 @@ static size_t parse(const char *text, unsigned char *bytes)
 				 : *word == 'g' ? named ? GROUP : GROUP_OBJ
 				 : *word == 'm' ? MASK : OTHER);
 		e->perm = htole16((uint16_t)atoi(perm));
-		e->id = htole32(named ? (uint32_t)atol(id) : UINT32_MAX);
+		e->id = htole32(id_of(*word, id));
 	}
 	free(copy);
 	return 4 + count * sizeof(struct entry);
@@ -58,31 +68,35 @@ static int set_acl(const char *path, const char *type, const char *text)
 	return setxattr(path, type, bytes, parse(text, bytes), 0);
 }
 
+static void print_entry(const struct entry *e, char *text)
+{
+	const uint16_t tag = le16toh(e->tag);
+	const uint32_t id = le32toh(e->id);
+	const char *name = "?";
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(*tags); i++)
+		if (tags[i].tag == tag)
+			name = tags[i].name;
+	if (id == UINT32_MAX)
+		sprintf(text, " %s::%o", name, le16toh(e->perm));
+	else if (id == (tag == USER ? geteuid() : getegid()))
+		sprintf(text, " %s:me:%o", name, le16toh(e->perm));
+	else
+		sprintf(text, " %s:%u:%o", name, id, le16toh(e->perm));
+}
+
 static void see_acl(const char *what, const char *path, const char *type)
 {
 	unsigned char bytes[512];
-	char text[512] = "", word[32];
+	char text[2048] = "";
 	ssize_t size = lgetxattr(path, type, bytes, sizeof(bytes));
 
 	if (size < 0) {
 		see(what, -1);
 		return;
 	}
-	for (ssize_t at = 4; at + 8 <= size; at += 8) {
-		const struct entry *e = (const void *)(bytes + at);
-		const char *name = "?";
-
-		for (size_t i = 0; i < sizeof(tags) / sizeof(*tags); i++)
-			if (tags[i].tag == le16toh(e->tag))
-				name = tags[i].name;
-		if (e->id == UINT32_MAX)
-			snprintf(word, sizeof(word), " %s::%o", name,
-				 le16toh(e->perm));
-		else
-			snprintf(word, sizeof(word), " %s:%u:%o", name,
-				 le32toh(e->id), le16toh(e->perm));
-		strcat(text, word);
-	}
+	for (ssize_t at = 4; at + 8 <= size; at += 8)
+		print_entry((const void *)(bytes + at), text + strlen(text));
 	see_text(what, "%s", text + (*text != '\0'));
 }
 
@@ -92,7 +106,7 @@ static void acl_is_kept(void)
 	make_dir("d", 0755);
 	see_acl("none", "f", ACCESS);
 	see_acl("no default", "d", DEFAULT);
-	see("set", set_acl("f", ACCESS, "u::6 u:1001:6 g::4 m::6 o::0"));
+	see("set", set_acl("f", ACCESS, "u::6 u:me:6 g::4 m::6 o::0"));
 	see_acl("get", "f", ACCESS);
 	see_mode("the mask is the group's bits", "f");
 	see("size", getxattr("f", ACCESS, NULL, 0));
@@ -100,7 +114,7 @@ static void acl_is_kept(void)
 	see("minimal", set_acl("f", ACCESS, "u::7 g::5 o::1"));
 	see_acl("minimal is none", "f", ACCESS);
 	see_mode("and is the mode", "f");
-	see("set again", set_acl("f", ACCESS, "u::6 u:1001:6 g::4 m::6 o::0"));
+	see("set again", set_acl("f", ACCESS, "u::6 u:me:6 g::4 m::6 o::0"));
 	see("remove", removexattr("f", ACCESS));
 	see_acl("removed", "f", ACCESS);
 	see_mode("mode then", "f");
@@ -117,13 +131,13 @@ static void acl_is_kept(void)
 static void acl_errors(void)
 {
 	unsigned char bytes[512];
-	size_t size = parse("u::6 u:1001:6 g::4 m::6 o::0", bytes);
+	size_t size = parse("u::6 u:me:6 g::4 m::6 o::0", bytes);
 
 	make_file("f", "", 0640);
 	MUST(symlink("f", "l"));
 	MUST(mkfifo("p", 0640));
-	see("no owner", set_acl("f", ACCESS, "u:1001:6 g::4 m::6 o::0"));
-	see("no mask", set_acl("f", ACCESS, "u::6 u:1001:6 g::4 o::0"));
+	see("no owner", set_acl("f", ACCESS, "u:me:6 g::4 m::6 o::0"));
+	see("no mask", set_acl("f", ACCESS, "u::6 u:me:6 g::4 o::0"));
 	see("no others", set_acl("f", ACCESS, "u::6 g::4"));
 	see("one user twice",
 	    set_acl("f", ACCESS, "u::6 u:1001:6 u:1001:4 g::4 m::6 o::0"));
@@ -137,8 +151,18 @@ static void acl_errors(void)
 	bytes[0] = 2;
 	see("symlink", lsetxattr("l", ACCESS, bytes, size, 0));
 	see_acl("of a symlink", "l", ACCESS);
-	see("fifo", set_acl("p", ACCESS, "u::6 u:1001:6 g::4 m::6 o::0"));
+	see("fifo", set_acl("p", ACCESS, "u::6 u:me:6 g::4 m::6 o::0"));
 	see_acl("fifo is", "p", ACCESS);
+}
+
+static void acl_names_others(void)
+{
+	make_file("f", "", 0640);
+	make_dir("d", 0755);
+	see("access", set_acl("f", ACCESS, "u::6 u:1234:6 g::4 g:2345:4 m::6 o::0"));
+	see_acl("access is", "f", ACCESS);
+	see("default", set_acl("d", DEFAULT, "u::7 u:1234:6 g::4 m::6 o::0"));
+	see_acl("default is", "d", DEFAULT);
 }
 
 static void acl_moves(void)
@@ -147,7 +171,7 @@ static void acl_moves(void)
 
 	make_file("f", "", 0640);
 	watch = watch_times("f");
-	MUST(set_acl("f", ACCESS, "u::6 u:1001:6 g::4 m::6 o::0"));
+	MUST(set_acl("f", ACCESS, "u::6 u:me:6 g::4 m::6 o::0"));
 	see_moved("set", "f", &watch);
 	watch = watch_times("f");
 	MUST(removexattr("f", ACCESS));
@@ -157,7 +181,7 @@ static void acl_moves(void)
 static void acl_and_chmod(void)
 {
 	make_file("f", "", 0640);
-	MUST(set_acl("f", ACCESS, "u::6 u:1001:7 g::5 g:2002:6 m::7 o::4"));
+	MUST(set_acl("f", ACCESS, "u::6 u:me:7 g::5 g:me:6 m::7 o::4"));
 	see_mode("mode", "f");
 	see("chmod 0600", chmod("f", 0600));
 	see_acl("acl after 0600", "f", ACCESS);
@@ -262,7 +286,7 @@ static void default_acl_is_inherited(void)
 {
 	umask(022);
 	make_dir("d", 0755);
-	MUST(set_acl("d", DEFAULT, "u::7 u:1002:6 g::7 g:2003:7 m::7 o::5"));
+	MUST(set_acl("d", DEFAULT, "u::7 u:me:6 g::7 g:me:7 m::7 o::5"));
 	see_fd("file", open("d/f", O_CREAT | O_RDWR, 0666));
 	see_acl("file's", "d/f", ACCESS);
 	see_mode("file's mode, umask does not matter", "d/f");
@@ -330,7 +354,7 @@ static void acl_goes_along(void)
 	ssize_t n;
 
 	make_file("f", "", 0640);
-	MUST(set_acl("f", ACCESS, "u::6 u:1001:6 g::4 m::6 o::0"));
+	MUST(set_acl("f", ACCESS, "u::6 u:me:6 g::4 m::6 o::0"));
 	MUST(setxattr("f", "user.x", "y", 1, 0));
 	n = MUST(listxattr("f", list, sizeof(list)));
 	see_yes("it is listed", memmem(list, (size_t)n, ACCESS, sizeof(ACCESS)));
@@ -347,6 +371,7 @@ static void acl_goes_along(void)
 const struct conformance_case acl_cases[] = {
 	{ "acl-is-kept", acl_is_kept, NEEDS_NOTHING },
 	{ "acl-errors", acl_errors, NEEDS_NOTHING },
+	{ "acl-names-others", acl_names_others, NEEDS_NOTHING },
 	{ "acl-moves", acl_moves, NEEDS_NOTHING },
 	{ "acl-and-chmod", acl_and_chmod, NEEDS_NOTHING },
 	{ "acl-is-enforced", acl_is_enforced, NEEDS_USERS },
