@@ -36,7 +36,8 @@ struct conformance_case {
 extern const struct conformance_case open_cases[], name_cases[], rename_cases[],
 	attribute_cases[], time_cases[], permission_cases[], acl_cases[],
 	data_cases[], allocation_cases[], mapping_cases[], lock_cases[],
-	directory_cases[], xattr_cases[], event_cases[], special_cases[];
+	directory_cases[], xattr_cases[], event_cases[], special_cases[],
+	race_cases[], control_cases[];
 
 /* The case that observations are of, from now on. */
 void observe_as(const char *name);

@@ -21,6 +21,7 @@ static const struct conformance_case *const tables[] = {
 	open_cases, name_cases, rename_cases, data_cases, attribute_cases, time_cases,
 	permission_cases, acl_cases, allocation_cases, mapping_cases,
 	lock_cases, directory_cases, xattr_cases, event_cases, special_cases,
+	race_cases, control_cases,
 };
 
 /* Root of the machine, or of a user namespace that has only a few ids? */
