@@ -66,7 +66,8 @@ static int check_conversion(const struct bfs_file *file,
 	else if (bfs_record_is_physical(&file->record))
 		why = "the buffer is contiguous or masked";
 	else if (may_be_mapped(file) &&
-		 extent_of(record) < extent_of(&file->record))
+		 (!bfs_record_is_fixed(record) ||
+		  extent_of(record) < extent_of(&file->record)))
 		why = "who maps a fixed buffer keeps all of it";
 	else if (bfs_record_is_physical(record) &&
 		 (may_be_mapped(file) || !bfs_record_is_fixed(record)) &&
