@@ -33,8 +33,8 @@ struct bfs_inode {
 	struct bfs_slot *slot; /* in shared memory, or NULL */
 	struct iobuf *wired;   /* keeps the memory locked, or NULL */
 	uint64_t charged;      /* bytes of it that limits count */
-	unsigned int write_only; /* plain opens that cannot read; of this
-				    worker's time, so that 0 is no proof */
+	unsigned int one_way;  /* plain opens that write or read, not both; of
+				  this worker's time, so that 0 is no proof */
 	/* The table's lock protects these. */
 	struct bfs_inode *next;
 	unsigned int users;

@@ -12,7 +12,7 @@
 #include <sys/statvfs.h>
 
 /* fuse_file_info.fh: nothing is kept for an open file but how it goes. */
-enum { FH_ASKS = 0, FH_PLAIN = 1, FH_PLAIN_WRITE_ONLY = 2 };
+enum { FH_ASKS = 0, FH_PLAIN = 1, FH_PLAIN_ONE_WAY = 2 };
 
 /* The kernel's largest read: max_pages of 16 bits, in practice 256 pages. */
 #define BFS_READ_MAX ((size_t)16 << 20)
@@ -88,19 +88,19 @@ static int begin_open(struct bfs_file *file, struct fuse_file_info *fi)
 	fi->keep_cache = !path.passthrough && !path.direct_io &&
 			 file->fs->shared->config.own_pool;
 	fi->noflush = 1;
-	fi->fh = !plain ? FH_ASKS
-		 : (fi->flags & O_ACCMODE) == O_WRONLY ? FH_PLAIN_WRITE_ONLY
-						       : FH_PLAIN;
-	if (fi->fh == FH_PLAIN_WRITE_ONLY)
-		file->inode->write_only++;
+	fi->fh = !plain					? FH_ASKS
+		 : (fi->flags & O_ACCMODE) == O_RDWR	? FH_PLAIN
+							: FH_PLAIN_ONE_WAY;
+	if (fi->fh == FH_PLAIN_ONE_WAY)
+		file->inode->one_way++;
 	return 0;
 }
 
 static void drop_open(struct bfs_fs *fs, struct bfs_inode *inode, uint64_t fh,
 		      uint64_t unique)
 {
-	if (fh == FH_PLAIN_WRITE_ONLY && inode->write_only)
-		inode->write_only--;
+	if (fh == FH_PLAIN_ONE_WAY && inode->one_way)
+		inode->one_way--;
 	bfs_inode_drop_open(fs->inodes, inode, fh != FH_ASKS, unique);
 }
 

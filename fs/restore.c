@@ -73,9 +73,10 @@ static int check_conversion(const struct bfs_file *file,
 		 (may_be_mapped(file) || !bfs_record_is_fixed(record)) &&
 		 st.st_size > 0)
 		why = "its contents cannot move, or it has no capacity";
-	/* One may be that of the program that restores: it only writes. */
+	/* One may be that of the program that restores: cp has the file open
+	 * for writing, rsync for reading. */
 	else if (slot && (slot->plain_opens > 1 ||
-			  slot->plain_opens > file->inode->write_only))
+			  slot->plain_opens > file->inode->one_way))
 		why = "it is open for transfers without the daemon";
 	if (!why)
 		return 0;

@@ -83,11 +83,11 @@ static void without_a_length_or_with_another_it_stays_ebusy(void **state)
 	assert_unchanged(nodeid, &before);
 }
 
-static void writes_only(uint64_t nodeid)
+static void goes_one_way(uint64_t nodeid)
 {
 	struct bfs_inode *inode = bfs_inode_lock(fs.inodes, nodeid);
 
-	inode->write_only = 1;
+	inode->one_way = 1;
 	bfs_inode_unlock(fs.inodes, inode);
 }
 
@@ -133,8 +133,8 @@ static void who_writes_without_the_daemon_elsewhere_keeps_it_ebusy(void **state)
 	assert_unchanged(nodeid, &before);
 	closed(nodeid, true);
 	assert_int_equal(configure(nodeid, "capacity=64K,length=16"), -EBUSY);
-	/* One may be the program that restores: it only writes. */
-	writes_only(nodeid);
+	/* One may be the program that restores: it writes or reads. */
+	goes_one_way(nodeid);
 	assert_int_equal(configure(nodeid, "capacity=64K,length=16"), 0);
 	assert_contents(nodeid);
 	closed(nodeid, true);
