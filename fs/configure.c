@@ -202,6 +202,25 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 	return r;
 }
 
+/*
+ * rsync takes away what its new file got from the directory and the original
+ * has not: the mount's defaults are left, around the contents.
+ */
+static int disinherit(struct bfs_file *file)
+{
+	struct iobuf_reason reason = { 0 };
+	struct bfs_record record = file->record;
+	struct stat st;
+	int r = bfs_file_stat(file, &st);
+
+	if (r < 0)
+		return r;
+	record.spec = record.inherited = file->fs->defaults;
+	record.flags = 0;
+	record.length = (uint64_t)st.st_size;
+	return bfs_file_convert(file, &record, &reason);
+}
+
 int bfs_file_unconfigure(struct bfs_file *file)
 {
 	struct iobuf_reason reason;
@@ -210,6 +229,8 @@ int bfs_file_unconfigure(struct bfs_file *file)
 
 	if (!(record.flags & BFS_RECORD_EXPLICIT))
 		return -ENODATA;
+	if (record.flags & BFS_RECORD_INHERITED)
+		return disinherit(file);
 	r = iobuf_spec_resolve(&record.inherited, &record.inherited,
 			       &record.spec, NULL);
 	if (r < 0 || (r = check_change(file, &record.spec, &reason)) < 0)
@@ -238,7 +259,8 @@ int bfs_file_inherit(struct bfs_file *file, const struct bfs_record *directory)
 		return 0; /* a plain buffer needs no record */
 	file->record.inherited = *defaults;
 	r = bfs_file_configure(file, &nothing, defaults,
-			       directory->flags & BFS_RECORD_EXPLICIT, &reason);
+			       (directory->flags & BFS_RECORD_EXPLICIT) |
+				       BFS_RECORD_INHERITED, &reason);
 	if (r < 0)
 		bfs_log_refusal("a new file cannot have its directory's "
 				"defaults: %s", reason.text);

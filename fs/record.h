@@ -16,6 +16,7 @@ enum bfs_record_flags {
 	/* Being converted with its contents, which are `length` bytes: see
 	 * restore.c. */
 	BFS_RECORD_CONVERTING = 1u << 1,
+	BFS_RECORD_INHERITED = 1u << 2, /* from its directory, as it is */
 };
 
 struct bfs_record {

@@ -79,7 +79,7 @@ make_tree() {
 	mv "$TREE/other" "$TREE/of-fixed"
 	# What was made before the directory had its defaults has none.
 	buffer of-nothing/before '' 5000
-	setfattr -n user.iobuf -v 'wired,capacity=16K' "$TREE/of-nothing"
+	setfattr -n user.iobuf -v 'wired,tag=later' "$TREE/of-nothing"
 	setfattr -n user.note -v kept "$TREE/fixed"
 	ln "$TREE/fixed" "$TREE/fixed-hard"
 	ln -s fixed "$TREE/soft"
