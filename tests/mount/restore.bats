@@ -84,7 +84,7 @@ make_tree() {
 	ln "$TREE/fixed" "$TREE/fixed-hard"
 	ln -s fixed "$TREE/soft"
 	chmod 640 "$TREE/fixed" && chown nobody:nogroup "$TREE/fixed"
-	find "$TREE" -type f -exec touch -d '2001-02-03 04:05:06.5' {} +
+	find "$TREE" -type f,l -exec touch -hd '2001-02-03 04:05:06.5' {} +
 }
 
 # What makes a file the buffer that it is.
