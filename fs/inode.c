@@ -367,7 +367,8 @@ void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 	/* The memory of an unlinked buffer must not wait for an id. */
 	if (slot->opens == 0) {
 		close_backing(table, slot);
-		slot->flags &= ~(uint32_t)BFS_SLOT_FILLING;
+		slot->flags &= ~(uint32_t)(BFS_SLOT_FILLING |
+					   BFS_SLOT_NEW);
 	}
 	pthread_cond_broadcast(&inode->released);
 }

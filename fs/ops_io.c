@@ -204,11 +204,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
  * Who truncates what is there, or wants nothing to be there, will write from
  * the beginning: zeros are not to be left behind it.
  */
-static int begin_at_length_0(struct bfs_file *file, struct bfs_entry *entry)
+static void begin_at_length_0(struct bfs_file *file, struct bfs_entry *entry)
 {
 	if (entry->st.st_size > 0 && bfs_file_truncate(file, 0) == 0)
 		entry->st.st_size = 0;
-	return 0;
 }
 
 static int do_create(struct bfs_fs *fs, uint64_t parent, const char *name,
@@ -219,8 +218,10 @@ static int do_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	int r = bfs_create(fs, parent, name, mode, owner, ret_entry, &file);
 
 	if (r == 0 && (fi->flags & (O_TRUNC | O_EXCL)))
-		r = begin_at_length_0(&file, ret_entry);
-	if (r == 0 && (r = begin_open(&file, fi)) < 0) {
+		begin_at_length_0(&file, ret_entry);
+	if (r == 0 && (r = begin_open(&file, fi)) == 0)
+		file.inode->slot->flags |= BFS_SLOT_NEW;
+	if (r < 0 && file.inode) {
 		bfs_unlink(fs, parent, name, 0);
 		bfs_file_abandon(&file);
 		bfs_node_forget(fs->nodes, ret_entry->nodeid, 1);

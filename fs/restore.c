@@ -44,10 +44,15 @@ static uint64_t extent_of(const struct bfs_record *record)
 		       : record->length;
 }
 
-/* A mapping of a fixed buffer never faults: nothing is taken from under it. */
+/* A mapping of a fixed buffer never faults: nothing is taken from under it. One
+ * that is being made, with what its directory hands down, is its maker's. */
 static bool may_be_mapped(const struct bfs_file *file)
 {
-	return bfs_record_is_fixed(&file->record);
+	const struct bfs_slot *slot = file->inode->slot;
+	const bool is_new = slot && (slot->flags & BFS_SLOT_NEW) &&
+			    (file->record.flags & BFS_RECORD_INHERITED);
+
+	return bfs_record_is_fixed(&file->record) && !is_new;
 }
 
 static int check_conversion(const struct bfs_file *file,

@@ -50,6 +50,8 @@ enum bfs_slot_flags {
 	BFS_SLOT_ALLOCATING = 1u << 1, /* being allocated: undo after a crash */
 	BFS_SLOT_FILLING = 1u << 2,    /* its first contents are to come, against
 					  its direction: until the last close */
+	BFS_SLOT_NEW = 1u << 3,        /* made by who has it open, or nobody:
+					  until the last close */
 };
 
 struct bfs_slot {

@@ -191,10 +191,16 @@ static int set_spec(struct target *t, const struct row *row, const char *value,
 	int r = iobuf_spec_parse(value, size, &asked, &t->reason);
 
 	(void)row;
-	return r < 0 ? r
-		     : configure(t, &asked,
-				 t->is_directory ? &t->fs->defaults
-						 : &t->file.record.inherited);
+	if (r < 0)
+		return r;
+	if (t->is_directory)
+		return configure(t, &asked, &t->fs->defaults);
+	/* A length is of a text that was read from a buffer, and such a text
+	 * says all that there is: what it leaves out is not inherited. */
+	return configure(t, &asked,
+			 asked.given & IOBUF_GIVEN_LENGTH
+				 ? &iobuf_spec_default
+				 : &t->file.record.inherited);
 }
 
 static int set_options(struct target *t, const struct row *row,
