@@ -313,7 +313,8 @@ cp_works() {
 	mkdir -p dir/sub && mv two dir/sub && mv dir renamed
 	assert_equal "$(cat renamed/sub/two)" one
 	touch -d @1000000000.5 renamed/sub/two
-	before=$(stat -c '%a %U %Y %s' renamed/sub/two)
+	before='644 root 1000000000 4'
+	assert_equal "$(stat -c '%a %U %Y %s' renamed/sub/two)" "$before"
 	mv renamed "$outside/"
 	assert_not_exist renamed
 	mv "$outside/renamed" back
@@ -336,6 +337,7 @@ rsync_works() {
 	rsync -aHXS tree/ copy
 	diff -r tree copy
 	assert_equal "$(rsync -aHXi --checksum tree/ copy)" ''
+	assert_equal "$(stat -c %Y copy/fs/main.c)" 1000000000
 	assert_equal "$(getfattr --only-values -n user.note copy/fs/main.c)" kept
 	assert [ copy/hard -ef copy/fs/main.c ]
 	head -c 1M /dev/urandom >tree/big
