@@ -284,6 +284,7 @@ cp_works() {
 	touch -d '2001-02-03 04:05:06.789' file
 	chown nobody:nogroup file
 	chmod 6751 file
+	assert_equal "$(stat -c '%U %G %a %Y' file)" 'nobody nogroup 6751 981173106'
 	ln file hard
 	ln -s file soft
 	mkdir -m 2770 dir
