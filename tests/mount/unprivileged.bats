@@ -11,7 +11,7 @@ setup_file() {
 	mkdir "$MNT" "$BATS_FILE_TMPDIR/bin"
 	chown nobody "$MNT"
 	cp "$BUILD/bin/bufferfs" "$BUILD/bin/iobuf" "$BUILD/bin/mapper" \
-		"$BATS_FILE_TMPDIR/bin"
+		"$BUILD/bin/stress" "$BATS_FILE_TMPDIR/bin"
 	BUILD=$BATS_FILE_TMPDIR
 	AS='setpriv --reuid=nobody --regid=nogroup --clear-groups'
 	mount_fs
@@ -95,4 +95,13 @@ m.flush()'"
 	run as_user 'touch run && setfattr -n user.iobuf -v contiguous,capacity=8K run'
 	assert_output --partial 'Operation not permitted'
 	assert_equal "$(as_user 'stat -c "%s %b" run')" '0 0'
+}
+
+# 16, for what is wired of their files to stay within the lock limit.
+@test "16 processes mix every operation, and every byte is right" {
+	as_user 'mkdir stress'
+	run as_user "'$BUILD/bin/stress' stress 5 16 $$ cached"
+	assert_success
+	as_user 'rm -rf stress'
+	assert_equal "$(as_user 'ls -d stress 2>/dev/null || true')" ''
 }

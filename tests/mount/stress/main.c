@@ -3,7 +3,7 @@
  * main.c - many processes mix every operation on files of their own, whose
  * every byte they know, and on shared ones, where only such errors are let pass
  * as any filesystem gives when another was faster.
- * usage: stress DIRECTORY SECONDS PROCESSES SEED [buffers]
+ * usage: stress DIRECTORY SECONDS PROCESSES SEED [buffers|cached]
  */
 #include "stress.h"
 
@@ -185,7 +185,8 @@ int main(int argc, char **argv)
 	if (p.top < 0 || counts == MAP_FAILED)
 		return 2;
 	p.shared = make_directory(&p, "shared");
-	p.buffers = argc == 6 && strcmp(argv[5], "buffers") == 0;
+	p.buffers = argc == 6;
+	p.cached = p.buffers && strcmp(argv[5], "cached") == 0;
 	for (int i = 0; i < processes; i++) {
 		p.number = (unsigned int)i;
 		p.counts = &counts[i];

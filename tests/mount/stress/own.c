@@ -98,9 +98,9 @@ static void make_buffer(struct process *p, struct own_file *f, int fd)
 	static const char *const kinds[] = {
 		"pageable,tag=stress", "wired", "cache=writecombine",
 		"capacity=64K", "wired,capacity=64K",
-		"contiguous,capacity=64K", "wired,capacity=64K,cache=inhibit",
+		"wired,capacity=64K,cache=inhibit", "contiguous,capacity=64K",
 	};
-	const char *kind = kinds[pick(p, 7)];
+	const char *kind = kinds[pick(p, p->cached ? 6 : 7)];
 
 	CHECK(p, fsetxattr(fd, "user.iobuf", kind, strlen(kind), 0) == 0,
 	      "make %s %s", f->path, kind);

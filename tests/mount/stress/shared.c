@@ -244,7 +244,8 @@ static void op_map_fixed(struct process *p, char *path)
 	unsigned char *map;
 	int fd;
 
-	if (!p->buffers ||
+	/* Without passthrough a map reaches to the length only. */
+	if (!p->buffers || p->cached ||
 	    (fd = open_shared(p, path, O_RDWR | O_CREAT | O_EXCL)) < 0)
 		return;
 	if (MAY_FAIL(p, path, fsetxattr(fd, "user.iobuf", "capacity=64K", 12, 0),

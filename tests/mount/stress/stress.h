@@ -38,6 +38,7 @@ struct process {
 	unsigned int number;
 	uint64_t random;
 	bool buffers; /* the filesystem knows user.iobuf */
+	bool cached; /* it does not pass opens through, nor is it root's */
 	unsigned int names; /* given to files so far */
 	int top, own, shared; /* directories */
 	struct counts *counts;
