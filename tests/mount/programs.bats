@@ -20,6 +20,15 @@ setup() {
 	find . -mindepth 1 -delete
 }
 
+# What a test that failed has left running would keep the mount busy.
+teardown() {
+	local pid
+	for pid in $(jobs -p) $(cat "$MNT/holder" 2>/dev/null); do
+		kill -9 "$pid" 2>/dev/null || true
+	done
+	cd /
+}
+
 # in_each_kind COMMAND...: in a directory of plain files, and in one whose files
 # are wired, so that reads and writes of them come to the daemon.
 in_each_kind() {
