@@ -358,6 +358,7 @@ static void sends_and_splices(void)
 	see("sendfile's offset", from);
 	see("sendfile by position", sendfile(out, in, NULL, 100));
 	see_content("what it wrote", "g");
+	MUST(fcntl(pipes[0], F_SETFL, O_NONBLOCK));
 	see("splice to a pipe", splice(in, (off_t[]){ 3 }, pipes[1], NULL, 3, 0));
 	see("read the pipe", read(pipes[0], got, sizeof(got)));
 	see_text("what it read", "%s", got);
@@ -373,6 +374,20 @@ static void sends_and_splices(void)
 	see("read what is left", read(pipes[0], got, sizeof(got)));
 }
 
+/* By the descriptor that made it, while it was empty. */
+static void sends_a_new_file(void)
+{
+	int in = (int)MUST(open("f", O_RDWR | O_CREAT | O_EXCL, 0644));
+	int out = (int)MUST(open("g", O_RDWR | O_CREAT, 0644));
+	off_t from = 0;
+
+	MUST(write(in, "0123456789", 10));
+	see("sendfile", sendfile(out, in, &from, 10));
+	see_content("what it wrote", "g");
+	in = (int)MUST(open("f", O_RDONLY));
+	see("sendfile by another open", sendfile(out, in, NULL, 10));
+}
+
 const struct conformance_case data_cases[] = {
 	{ "read-and-write", read_and_write, NEEDS_NOTHING },
 	{ "vectors", vectors, NEEDS_NOTHING },
@@ -386,6 +401,7 @@ const struct conformance_case data_cases[] = {
 	{ "syncs", syncs, NEEDS_NOTHING },
 	{ "copies-of-ranges", copies_of_ranges, NEEDS_NOTHING },
 	{ "copy-of-large-range", copy_of_large_range, NEEDS_NOTHING },
+	{ "sends-a-new-file", sends_a_new_file, NEEDS_NOTHING },
 	{ "sends-and-splices", sends_and_splices, NEEDS_NOTHING },
 	{ 0 },
 };
