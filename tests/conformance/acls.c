@@ -13,7 +13,14 @@
 #define ACCESS "system.posix_acl_access"
 #define DEFAULT "system.posix_acl_default"
 
-enum { USER_OBJ = 1, USER = 2, GROUP_OBJ = 4, GROUP = 8, MASK = 16, OTHER = 32 };
+enum {
+	USER_OBJ = 1,
+	USER = 2,
+	GROUP_OBJ = 4,
+	GROUP = 8,
+	MASK = 16,
+	OTHER = 32
+};
 
 struct entry {
 	uint16_t tag, perm;
@@ -51,9 +58,10 @@ static size_t parse(const char *text, unsigned char *bytes)
 		const bool named = *id != ':';
 		struct entry *e = &entries[count++];
 
-		e->tag = htole16(*word == 'u' ? named ? USER : USER_OBJ
+		e->tag = htole16(*word == 'u'	? named ? USER : USER_OBJ
 				 : *word == 'g' ? named ? GROUP : GROUP_OBJ
-				 : *word == 'm' ? MASK : OTHER);
+				 : *word == 'm' ? MASK
+						: OTHER);
 		e->perm = htole16((uint16_t)atoi(perm));
 		e->id = htole32(id_of(*word, id));
 	}
@@ -159,7 +167,8 @@ static void acl_names_others(void)
 {
 	make_file("f", "", 0640);
 	make_dir("d", 0755);
-	see("access", set_acl("f", ACCESS, "u::6 u:1234:6 g::4 g:2345:4 m::6 o::0"));
+	see("access",
+	    set_acl("f", ACCESS, "u::6 u:1234:6 g::4 g:2345:4 m::6 o::0"));
 	see_acl("access is", "f", ACCESS);
 	see("default", set_acl("d", DEFAULT, "u::7 u:1234:6 g::4 m::6 o::0"));
 	see_acl("default is", "d", DEFAULT);
@@ -212,12 +221,13 @@ static void see_rights_of_all(const char *acl)
 	char what[128];
 
 	MUST(set_acl("f", ACCESS, acl));
-#define SEE(who, name) AS(who) { \
-		snprintf(what, sizeof(what), "%s: " name, acl); \
-		for (char *c = what; *c; c++) \
-			if (*c == ':') \
-				*c = '.'; \
-		see_rights(what, "f"); \
+#define SEE(who, name)                                                         \
+	AS(who) {                                                              \
+		snprintf(what, sizeof(what), "%s: " name, acl);                \
+		for (char *c = what; *c; c++)                                  \
+			if (*c == ':')                                         \
+				*c = '.';                                      \
+		see_rights(what, "f");                                         \
 	}
 	SEE(alice, "owner");
 	SEE(bob, "bob");
@@ -266,15 +276,18 @@ static void acl_is_its_owners(void)
 	make_file("f", "", 0666);
 	make_dir("d", 0777);
 	AS(carol) {
-		see("other sets", set_acl("f", ACCESS, "u::6 u:1003:7 g::4 m::7 o::0"));
-		see("other sets a default", set_acl("d", DEFAULT, "u::7 g::7 o::7"));
+		see("other sets",
+		    set_acl("f", ACCESS, "u::6 u:1003:7 g::4 m::7 o::0"));
+		see("other sets a default",
+		    set_acl("d", DEFAULT, "u::7 g::7 o::7"));
 		see("other removes", removexattr("f", ACCESS));
 		see_acl("other reads", "f", ACCESS);
 	}
 	MUST(chown("f", 1003, 2009));
 	MUST(chmod("f", 02755));
 	AS(carol) {
-		see("owner sets", set_acl("f", ACCESS, "u::7 u:1001:7 g::5 m::7 o::5"));
+		see("owner sets",
+		    set_acl("f", ACCESS, "u::7 u:1001:7 g::5 m::7 o::5"));
 		see_mode("set-group-ID of another's group goes", "f");
 	}
 	MUST(chmod("f", 02755));
@@ -308,8 +321,8 @@ static void default_acl_is_inherited(void)
 	see("symlink", symlink("f", "d/l"));
 	see_acl("symlink's", "d/l", ACCESS);
 	see_mode("symlink's mode", "d/l");
-	see("tmpfile", linkat((int)MUST(open("d", O_TMPFILE | O_RDWR, 0666)), "",
-			      AT_FDCWD, "d/t", AT_EMPTY_PATH));
+	see("tmpfile", linkat((int)MUST(open("d", O_TMPFILE | O_RDWR, 0666)),
+			      "", AT_FDCWD, "d/t", AT_EMPTY_PATH));
 	see_acl("tmpfile's", "d/t", ACCESS);
 	make_file("moved", "", 0644);
 	see("moved in", rename("moved", "d/moved"));
@@ -357,7 +370,8 @@ static void acl_goes_along(void)
 	MUST(set_acl("f", ACCESS, "u::6 u:me:6 g::4 m::6 o::0"));
 	MUST(setxattr("f", "user.x", "y", 1, 0));
 	n = MUST(listxattr("f", list, sizeof(list)));
-	see_yes("it is listed", memmem(list, (size_t)n, ACCESS, sizeof(ACCESS)));
+	see_yes("it is listed",
+		memmem(list, (size_t)n, ACCESS, sizeof(ACCESS)));
 	MUST(link("f", "g"));
 	see_acl("by another name", "g", ACCESS);
 	MUST(rename("f", "h"));
@@ -375,10 +389,12 @@ const struct conformance_case acl_cases[] = {
 	{ "acl-moves", acl_moves, NEEDS_NOTHING },
 	{ "acl-and-chmod", acl_and_chmod, NEEDS_NOTHING },
 	{ "acl-is-enforced", acl_is_enforced, NEEDS_USERS },
-	{ "acl-of-directories-is-enforced", acl_of_directories_is_enforced, NEEDS_USERS },
+	{ "acl-of-directories-is-enforced", acl_of_directories_is_enforced,
+	  NEEDS_USERS },
 	{ "acl-is-its-owners", acl_is_its_owners, NEEDS_USERS },
 	{ "default-acl-is-inherited", default_acl_is_inherited, NEEDS_NOTHING },
-	{ "default-acl-without-names", default_acl_without_names, NEEDS_NOTHING },
+	{ "default-acl-without-names", default_acl_without_names,
+	  NEEDS_NOTHING },
 	{ "default-acl-for-users", default_acl_for_users, NEEDS_USERS },
 	{ "acl-goes-along", acl_goes_along, NEEDS_NOTHING },
 	{ 0 },

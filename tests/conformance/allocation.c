@@ -41,7 +41,8 @@ static void allocates(void)
 	see_size("after mode 0", fd);
 	see("read", pread(fd, got, sizeof(got), 0));
 	see_yes("zeros", !memcmp(got, (char[16]){ 0 }, 16));
-	see("keep size", fallocate(fd, FALLOC_FL_KEEP_SIZE, 4 * PAGE, 4 * PAGE));
+	see("keep size",
+	    fallocate(fd, FALLOC_FL_KEEP_SIZE, 4 * PAGE, 4 * PAGE));
 	see_size("after keep size", fd);
 	see("odd range", fallocate(fd, 0, 5 * PAGE + 1, 10));
 	see_size("after odd range", fd);
@@ -67,9 +68,13 @@ static void allocate_errors(void)
 	see("directory", fallocate(dir, 0, 0, PAGE));
 	see("pipe", fallocate(pipes[1], 0, 0, PAGE));
 	see("unknown mode", fallocate(fd, 1 << 20, 0, PAGE));
-	see("punch without keep size", fallocate(fd, FALLOC_FL_PUNCH_HOLE, 0, PAGE));
-	see("punch and zero", fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE |
-		FALLOC_FL_KEEP_SIZE, 0, PAGE));
+	see("punch without keep size",
+	    fallocate(fd, FALLOC_FL_PUNCH_HOLE, 0, PAGE));
+	see("punch and zero",
+	    fallocate(fd,
+		      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE |
+			      FALLOC_FL_KEEP_SIZE,
+		      0, PAGE));
 	see("collapse", fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 0, PAGE));
 	see("insert", fallocate(fd, FALLOC_FL_INSERT_RANGE, 0, PAGE));
 	see("more than there is", fallocate(fd, 0, 0, (off_t)1 << 50));
@@ -89,14 +94,17 @@ static void punches(void)
 	MUST(pread(fd, got, sizeof(got), 2 * PAGE));
 	see_yes("it is zeros", !memcmp(got, zeros, 2 * PAGE));
 	see_yes("and no more", got[2 * PAGE] == 'x');
-	see("odd range", fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				   5 * PAGE - 10, PAGE + 20));
+	see("odd range",
+	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      5 * PAGE - 10, PAGE + 20));
 	MUST(pread(fd, got, sizeof(got), 4 * PAGE));
-	see_yes("odd range is zeros", got[PAGE - 11] == 'x' && got[PAGE - 10] == 0 &&
-		got[2 * PAGE + 9] == 0 && got[2 * PAGE + 10] == 'x');
+	see_yes("odd range is zeros",
+		got[PAGE - 11] == 'x' && got[PAGE - 10] == 0 &&
+			got[2 * PAGE + 9] == 0 && got[2 * PAGE + 10] == 'x');
 	see_size("after the odd range", fd);
-	see("past the end", fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				      7 * PAGE, 100 * PAGE));
+	see("past the end",
+	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 7 * PAGE,
+		      100 * PAGE));
 	see_size("after past the end", fd);
 	see("all", fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 			     8 * PAGE));
@@ -107,7 +115,8 @@ static void punches(void)
 static void punch_under_a_mapping(void)
 {
 	int fd = filled_file("f", 4);
-	char *map = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *map =
+		mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	see_yes("before", map[PAGE] == 'x');
 	see("punch", fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -128,14 +137,14 @@ static void zeroes_ranges(void)
 	see("zero range", fallocate(fd, FALLOC_FL_ZERO_RANGE, PAGE, PAGE));
 	MUST(pread(fd, got, sizeof(got), PAGE - 1));
 	see_yes("it is zeros", got[0] == 'x' && got[1] == 0 && got[PAGE] == 0 &&
-		got[PAGE + 1] == 'x');
+				       got[PAGE + 1] == 'x');
 	see_size("size", fd);
 	see("past the end, keep size",
 	    fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 3 * PAGE,
 		      2 * PAGE));
 	see_size("size after that", fd);
-	see("past the end", fallocate(fd, FALLOC_FL_ZERO_RANGE, 3 * PAGE,
-				      2 * PAGE));
+	see("past the end",
+	    fallocate(fd, FALLOC_FL_ZERO_RANGE, 3 * PAGE, 2 * PAGE));
 	see_size("size after that one", fd);
 }
 
@@ -186,7 +195,8 @@ static void finds_holes(void)
 	see("SEEK_DATA at the end", lseek(fd, 9 * PAGE + 100, SEEK_DATA));
 	see("SEEK_HOLE past the end", lseek(fd, 10 * PAGE, SEEK_HOLE));
 	see("SEEK_DATA below 0", lseek(fd, -1, SEEK_DATA));
-	MUST(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4 * PAGE));
+	MUST(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		       4 * PAGE));
 	see_map("punched", fd);
 	see("position moves", lseek(fd, 0, SEEK_CUR));
 }
@@ -205,11 +215,13 @@ static void counts_blocks(void)
 	see_size("cut", fd);
 	MUST(ftruncate(fd, 60 * PAGE));
 	see_size("grown", fd);
-	MUST(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE));
+	MUST(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		       PAGE));
 	see_size("punched", fd);
 	/* The last, at an even place: see finds_holes(). */
 	MUST(ftruncate(fd, 61 * PAGE));
-	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 60 * PAGE);
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		   60 * PAGE);
 	map[0] = 'm';
 	MUST(msync(map, PAGE, MS_SYNC));
 	MUST(munmap(map, PAGE));

@@ -13,8 +13,8 @@
 
 static void chmod_modes(void)
 {
-	static const mode_t modes[] = { 0, 0777, 0644, 04755, 02755, 02745,
-					01644, 07777, 010644 };
+	static const mode_t modes[] = { 0,     0777,  0644,  04755, 02755,
+					02745, 01644, 07777, 010644 };
 	struct watch watch;
 	char what[32];
 
@@ -104,9 +104,8 @@ static void chown_errors(void)
 	see("lchown of it", lchown("dangling", geteuid(), getegid()));
 	see("bad descriptor", fchown(-1, geteuid(), getegid()));
 	see("bad flag", fchownat(AT_FDCWD, "f", geteuid(), getegid(), 1));
-	see("by an empty path",
-	    fchownat((int)MUST(open("f", O_PATH)), "", geteuid(), getegid(),
-		     AT_EMPTY_PATH));
+	see("by an empty path", fchownat((int)MUST(open("f", O_PATH)), "",
+					 geteuid(), getegid(), AT_EMPTY_PATH));
 }
 
 static void see_owner(const char *what, const char *path)
@@ -169,7 +168,8 @@ static void chown_by_users(void)
 	}
 	AS(carol) {
 		see("other", chown("f", 1003, 2003));
-		see("other, nobody in particular", chown("f", (uid_t)-1, (gid_t)-1));
+		see("other, nobody in particular",
+		    chown("f", (uid_t)-1, (gid_t)-1));
 		see("other, as it is", chown("f", 1001, 2006));
 		see("other chmods", chmod("f", 0777));
 	}
@@ -200,11 +200,12 @@ static void clear_set_ids(const char *who)
 	char what[64];
 	int fd;
 
-#define CLEARS(how, mode, deed) do { \
-		MUST(chmod("f", mode)); \
-		deed; \
-		snprintf(what, sizeof(what), "%s %s %o", who, how, mode); \
-		see_mode(what, "f"); \
+#define CLEARS(how, mode, deed)                                                \
+	do {                                                                   \
+		MUST(chmod("f", mode));                                        \
+		deed;                                                          \
+		snprintf(what, sizeof(what), "%s %s %o", who, how, mode);      \
+		see_mode(what, "f");                                           \
 	} while (0)
 	fd = (int)MUST(open("f", O_RDWR));
 	CLEARS("write", 06777, MUST(pwrite(fd, "x", 1, 0)));
@@ -274,20 +275,26 @@ static void stat_fields(void)
 	see_text("st_rdev", "%ju", (uintmax_t)st.st_rdev);
 	see_text("owner is the creator", "%d %d", st.st_uid == geteuid(),
 		 st.st_gid == getegid());
-	see("statx", statx(AT_FDCWD, "f", 0, STATX_BASIC_STATS | STATX_BTIME, &sx));
-	see_yes("all basic fields", (sx.stx_mask & STATX_BASIC_STATS) == STATX_BASIC_STATS);
+	see("statx",
+	    statx(AT_FDCWD, "f", 0, STATX_BASIC_STATS | STATX_BTIME, &sx));
+	see_yes("all basic fields",
+		(sx.stx_mask & STATX_BASIC_STATS) == STATX_BASIC_STATS);
 	see_yes("birth time", sx.stx_mask & STATX_BTIME);
 	see_yes("birth time is not after the change",
 		sx.stx_mask & STATX_BTIME && sx.stx_btime.tv_sec > 0 &&
-		(sx.stx_btime.tv_sec < sx.stx_ctime.tv_sec ||
-		 (sx.stx_btime.tv_sec == sx.stx_ctime.tv_sec &&
-		  sx.stx_btime.tv_nsec <= sx.stx_ctime.tv_nsec)));
+			(sx.stx_btime.tv_sec < sx.stx_ctime.tv_sec ||
+			 (sx.stx_btime.tv_sec == sx.stx_ctime.tv_sec &&
+			  sx.stx_btime.tv_nsec <= sx.stx_ctime.tv_nsec)));
 	see("statx of a descriptor",
 	    statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &sx));
 	see("its size", (long)sx.stx_size);
-	see("AT_STATX_FORCE_SYNC", statx(AT_FDCWD, "f", AT_STATX_FORCE_SYNC, STATX_ALL, &sx));
-	see("AT_STATX_DONT_SYNC", statx(AT_FDCWD, "f", AT_STATX_DONT_SYNC, STATX_ALL, &sx));
-	see("both", statx(AT_FDCWD, "f", AT_STATX_DONT_SYNC | AT_STATX_FORCE_SYNC, STATX_ALL, &sx));
+	see("AT_STATX_FORCE_SYNC",
+	    statx(AT_FDCWD, "f", AT_STATX_FORCE_SYNC, STATX_ALL, &sx));
+	see("AT_STATX_DONT_SYNC",
+	    statx(AT_FDCWD, "f", AT_STATX_DONT_SYNC, STATX_ALL, &sx));
+	see("both",
+	    statx(AT_FDCWD, "f", AT_STATX_DONT_SYNC | AT_STATX_FORCE_SYNC,
+		  STATX_ALL, &sx));
 	see("reserved mask", statx(AT_FDCWD, "f", 0, STATX__RESERVED, &sx));
 }
 
@@ -304,8 +311,9 @@ static void birth_time_stays(void)
 	MUST(utimensat(AT_FDCWD, "f", past, 0));
 	MUST(rename("f", "g"));
 	MUST(statx(AT_FDCWD, "g", 0, STATX_BTIME, &after));
-	see_yes("it is the same", before.stx_btime.tv_sec == after.stx_btime.tv_sec &&
-		before.stx_btime.tv_nsec == after.stx_btime.tv_nsec);
+	see_yes("it is the same",
+		before.stx_btime.tv_sec == after.stx_btime.tv_sec &&
+			before.stx_btime.tv_nsec == after.stx_btime.tv_nsec);
 	see_text("masks", "%d %d", !!(before.stx_mask & STATX_BTIME),
 		 !!(after.stx_mask & STATX_BTIME));
 	make_dir("d", 0755);
@@ -350,10 +358,10 @@ static void statfs_fields(void)
 	see("f_bsize", (long)vfs.f_bsize);
 	see("f_frsize", (long)vfs.f_frsize);
 	see_yes("blocks", vfs.f_blocks > 0 && vfs.f_bfree <= vfs.f_blocks &&
-		vfs.f_bavail <= vfs.f_bfree);
+				  vfs.f_bavail <= vfs.f_bfree);
 	see_yes("files", vfs.f_files > 0 && vfs.f_ffree <= vfs.f_files);
 	see_yes("nosuid, nodev", (vfs.f_flag & (ST_NOSUID | ST_NODEV)) ==
-		(ST_NOSUID | ST_NODEV));
+					 (ST_NOSUID | ST_NODEV));
 	see("fstatfs", fstatfs((int)MUST(open("f", O_RDONLY)), &fs));
 	see("by O_PATH", fstatfs((int)MUST(open("f", O_PATH)), &fs));
 	see("nothing", statfs("nothing", &fs));
@@ -402,7 +410,8 @@ const struct conformance_case attribute_cases[] = {
 	{ "chown-by-users", chown_by_users, NEEDS_USERS },
 	{ "chmod-by-users", chmod_by_users, NEEDS_USERS },
 	{ "set-ids-are-cleared", set_ids_are_cleared, NEEDS_NOTHING },
-	{ "set-ids-are-cleared-by-others", set_ids_are_cleared_by_others, NEEDS_USERS },
+	{ "set-ids-are-cleared-by-others", set_ids_are_cleared_by_others,
+	  NEEDS_USERS },
 	{ "stat-fields", stat_fields, NEEDS_NOTHING },
 	{ "birth-time-stays", birth_time_stays, NEEDS_NOTHING },
 	{ "stat-errors", stat_errors, NEEDS_NOTHING },

@@ -21,9 +21,9 @@
 
 enum conformance_needs {
 	NEEDS_NOTHING = 0,
-	NEEDS_ROOT = 1, /* of the machine, not of a user namespace */
+	NEEDS_ROOT = 1,	 /* of the machine, not of a user namespace */
 	NEEDS_USERS = 2, /* root that can become others */
-	NEEDS_USER = 4, /* only as an ordinary user */
+	NEEDS_USER = 4,	 /* only as an ordinary user */
 };
 
 struct conformance_case {
@@ -46,8 +46,8 @@ void see(const char *what, long result);
 /* The same for one that opens: says "ok", and closes it. */
 void see_fd(const char *what, int fd);
 void see_yes(const char *what, bool yes);
-__attribute__((format(printf, 2, 3)))
-void see_text(const char *what, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void see_text(const char *what,
+						    const char *format, ...);
 /* Type and permission bits of a name, in octal. */
 void see_mode(const char *what, const char *path);
 void see_links(const char *what, const char *path);
@@ -87,8 +87,7 @@ void become(const struct user *who);
  * IN_CHILD(pid) { ... }: the block runs in a process of its own, and the case
  * goes on at once. wait_for() tells how it ended, as wait(2) does.
  */
-#define IN_CHILD(pid) \
-	for ((pid) = begin_child(); (pid) == 0; end_as())
+#define IN_CHILD(pid) for ((pid) = begin_child(); (pid) == 0; end_as())
 pid_t begin_child(void);
 int wait_for(pid_t pid);
 

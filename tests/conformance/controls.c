@@ -32,15 +32,18 @@ static void ioctls(void)
 	see("FIBMAP", ioctl(fd, FIBMAP, &number));
 	see("FS_IOC_FIEMAP", ioctl(fd, FS_IOC_FIEMAP, &map));
 	see("TCGETS", ioctl(fd, TCGETS, &(struct termios){ 0 }));
-	see("TCGETS of a directory", ioctl(dir, TCGETS, &(struct termios){ 0 }));
+	see("TCGETS of a directory",
+	    ioctl(dir, TCGETS, &(struct termios){ 0 }));
 	see("unknown", ioctl(fd, _IO('x', 99)));
 	see("FIONBIO", ioctl(fd, FIONBIO, &(int){ 0 }));
 	see("FICLONE of itself", ioctl(fd, FICLONE, fd));
-	see("FICLONE", ioctl((int)MUST(open("g", O_CREAT | O_RDWR, 0644)), FICLONE, fd));
+	see("FICLONE",
+	    ioctl((int)MUST(open("g", O_CREAT | O_RDWR, 0644)), FICLONE, fd));
 	see("FITRIM", ioctl(dir, FITRIM, &(struct fstrim_range){ 0 }));
 	see("FIFREEZE", geteuid() ? ioctl(dir, FIFREEZE) : 0);
 	see("FS_IOC_GETFLAGS", ioctl(fd, FS_IOC_GETFLAGS, &flags));
-	see("FS_IOC_GETFLAGS of a directory", ioctl(dir, FS_IOC_GETFLAGS, &flags));
+	see("FS_IOC_GETFLAGS of a directory",
+	    ioctl(dir, FS_IOC_GETFLAGS, &flags));
 }
 
 static void flags_of_files(void)
@@ -116,8 +119,10 @@ static void transfers_of_bad_memory(void)
 	see("read into half good memory", pread(fd, pages, 8192, 0));
 	see("write of bad memory", pwrite(fd, pages + 4096, 4096, 0));
 	see("read into bad memory", pread(fd, pages + 4096, 4096, 0));
-	see("writev of good and bad", pwritev(fd, (struct iovec[]){
-		{ pages, 100 }, { pages + 4096, 100 } }, 2, 0));
+	see("writev of good and bad",
+	    pwritev(fd,
+		    (struct iovec[]){ { pages, 100 }, { pages + 4096, 100 } },
+		    2, 0));
 }
 
 /* The last close may be told to a filesystem after close(2) has returned. */
@@ -153,7 +158,8 @@ static void a_full_filesystem(void)
 		;
 	see("write", n);
 	see("write within", pwrite(fd, bytes, 4096, 0));
-	see("ftruncate to more", ftruncate(fd, lseek(fd, 0, SEEK_END) + (1 << 20)));
+	see("ftruncate to more",
+	    ftruncate(fd, lseek(fd, 0, SEEK_END) + (1 << 20)));
 	MUST(statvfs(".", &vfs));
 	see("blocks left", (long)vfs.f_bavail);
 	more = open("more", O_CREAT | O_RDWR, 0644);
@@ -174,7 +180,8 @@ const struct conformance_case control_cases[] = {
 	{ "flags-of-files", flags_of_files, NEEDS_NOTHING },
 	{ "immutable-files", immutable_files, NEEDS_NOTHING },
 	{ "odd-direct-transfers", odd_direct_transfers, NEEDS_NOTHING },
-	{ "transfers-without-waiting", transfers_without_waiting, NEEDS_NOTHING },
+	{ "transfers-without-waiting", transfers_without_waiting,
+	  NEEDS_NOTHING },
 	{ "transfers-of-bad-memory", transfers_of_bad_memory, NEEDS_NOTHING },
 	{ "a-full-filesystem", a_full_filesystem, NEEDS_NOTHING },
 	{ 0 },

@@ -33,7 +33,8 @@ static void read_and_write(void)
 	see("size", lseek(fd, 0, SEEK_END));
 	see("pwrite past the end", pwrite(fd, "x", 1, 20));
 	see("pread of the gap", pread(fd, got, sizeof(got), 0));
-	see_yes("the gap is zeros", !memcmp(got + 10, "\0\0\0\0\0\0\0\0\0\0x", 11));
+	see_yes("the gap is zeros",
+		!memcmp(got + 10, "\0\0\0\0\0\0\0\0\0\0x", 11));
 	see("bad address to write", write(fd, nowhere, 1));
 	see("bad address to read", pread(fd, nowhere, 1, 0));
 	see("pwrite past the largest offset", pwrite(fd, "x", 1, LONG_MAX));
@@ -120,7 +121,8 @@ static void truncates(void)
 	see_content("content", "f");
 	see("grow", ftruncate(fd, 16));
 	see("read", pread(fd, got, sizeof(got), 0));
-	see_yes("grown bytes are zeros", !memcmp(got + 4, "\0\0\0\0\0\0\0\0\0\0\0\0", 12));
+	see_yes("grown bytes are zeros",
+		!memcmp(got + 4, "\0\0\0\0\0\0\0\0\0\0\0\0", 12));
 	watch = watch_times("f");
 	see("to the same size", ftruncate(fd, 16));
 	see_moved("times by the same size, ftruncate", "f", &watch);
@@ -212,7 +214,8 @@ static void file_size_limit(void)
 	MUST(setrlimit(RLIMIT_FSIZE, &limit));
 	see("write over it", write(fd, bytes, 8192));
 	see("signal of a write past it", signal_of(write_past_limit, &fd));
-	see("signal of a truncate past it", signal_of(truncate_past_limit, &fd));
+	see("signal of a truncate past it",
+	    signal_of(truncate_past_limit, &fd));
 	signal(SIGXFSZ, SIG_IGN);
 	see("write past it", write(fd, bytes, 1));
 	see("ftruncate past it", ftruncate(fd, 4097));
@@ -268,7 +271,8 @@ static void syncs(void)
 	see("fsync", fsync(fd));
 	see("fdatasync", fdatasync(fd));
 	see("syncfs", syncfs(fd));
-	see("sync_file_range", sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+	see("sync_file_range",
+	    sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
 	see("sync_file_range of bad flags", sync_file_range(fd, 0, 0, 1 << 20));
 	see("fsync of a directory", fsync(dir));
 	see("fdatasync of a directory", fdatasync(dir));
@@ -317,9 +321,11 @@ static void copies_of_ranges(void)
 	see("to a directory", copy_file_range(in, NULL, dir, NULL, 1, 0));
 	see("from a directory", copy_file_range(dir, NULL, out, NULL, 1, 0));
 	from = 0;
-	see("to a read-only one", copy_file_range(in, &from, read_only, NULL, 1, 0));
+	see("to a read-only one",
+	    copy_file_range(in, &from, read_only, NULL, 1, 0));
 	see("to an appending one",
-	    copy_file_range(in, &from, open("g", O_WRONLY | O_APPEND), NULL, 1, 0));
+	    copy_file_range(in, &from, open("g", O_WRONLY | O_APPEND), NULL, 1,
+			    0));
 	see("from a write-only one",
 	    copy_file_range(open("f", O_WRONLY), &from, out, NULL, 1, 0));
 }
@@ -359,7 +365,8 @@ static void sends_and_splices(void)
 	see("sendfile by position", sendfile(out, in, NULL, 100));
 	see_content("what it wrote", "g");
 	MUST(fcntl(pipes[0], F_SETFL, O_NONBLOCK));
-	see("splice to a pipe", splice(in, (off_t[]){ 3 }, pipes[1], NULL, 3, 0));
+	see("splice to a pipe",
+	    splice(in, (off_t[]){ 3 }, pipes[1], NULL, 3, 0));
 	see("read the pipe", read(pipes[0], got, sizeof(got)));
 	see_text("what it read", "%s", got);
 	MUST(write(pipes[1], "ABC", 3));
@@ -394,8 +401,10 @@ const struct conformance_case data_cases[] = {
 	{ "large-transfers", large_transfers, NEEDS_NOTHING },
 	{ "seeks", seeks, NEEDS_NOTHING },
 	{ "truncates", truncates, NEEDS_NOTHING },
-	{ "truncate-shrink-then-grow", truncate_shrink_then_grow, NEEDS_NOTHING },
-	{ "truncate-is-seen-by-others", truncate_is_seen_by_others, NEEDS_NOTHING },
+	{ "truncate-shrink-then-grow", truncate_shrink_then_grow,
+	  NEEDS_NOTHING },
+	{ "truncate-is-seen-by-others", truncate_is_seen_by_others,
+	  NEEDS_NOTHING },
 	{ "file-size-limit", file_size_limit, NEEDS_NOTHING },
 	{ "times-of-data", times_of_data, NEEDS_NOTHING },
 	{ "syncs", syncs, NEEDS_NOTHING },

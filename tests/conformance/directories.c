@@ -145,7 +145,8 @@ static void positions(void)
 	seekdir(dir, places[20]);
 	MUST(unlink(*names[19] == 's' ? names[19] : names[18]));
 	entry = readdir(dir);
-	see_yes("after an unlink before it", entry && !strcmp(entry->d_name, names[20]));
+	see_yes("after an unlink before it",
+		entry && !strcmp(entry->d_name, names[20]));
 	see("lseek to 0", lseek(dirfd(dir), 0, SEEK_SET));
 }
 
@@ -175,14 +176,16 @@ static void small_buffers(void)
 	see("of a removed directory", mkdir("d", 0755));
 	fd = MUST(open("d", O_RDONLY | O_DIRECTORY));
 	MUST(rmdir("d"));
-	see("getdents of it", syscall(SYS_getdents64, fd, buffer, sizeof(buffer)));
+	see("getdents of it",
+	    syscall(SYS_getdents64, fd, buffer, sizeof(buffer)));
 }
 
 static void types_of_entries(void)
 {
 	static const char *const types[] = {
-		[DT_REG] = "file", [DT_DIR] = "directory", [DT_LNK] = "symlink",
-		[DT_FIFO] = "fifo", [DT_SOCK] = "socket", [DT_UNKNOWN] = "unknown",
+		[DT_REG] = "file",    [DT_DIR] = "directory",
+		[DT_LNK] = "symlink", [DT_FIFO] = "fifo",
+		[DT_SOCK] = "socket", [DT_UNKNOWN] = "unknown",
 	};
 	struct dirent *entry;
 	bool same = true;
@@ -198,7 +201,8 @@ static void types_of_entries(void)
 	while ((entry = readdir(dir))) {
 		see_text(entry->d_name, "%s", types[entry->d_type]);
 		MUST(lstat(entry->d_name, &st));
-		same &= st.st_ino == entry->d_ino || !strcmp(entry->d_name, "..");
+		same &= st.st_ino == entry->d_ino ||
+			!strcmp(entry->d_name, "..");
 	}
 	see_yes("d_ino is st_ino", same);
 }
@@ -320,7 +324,7 @@ static void working_directory_is_moved(void)
 	MUST(chdir("a"));
 	MUST(rename("../a", "../b/c"));
 	see_yes("getcwd", getcwd(path, sizeof(path)) &&
-		!strcmp(path + strlen(path) - 4, "/b/c"));
+				  !strcmp(path + strlen(path) - 4, "/b/c"));
 	see("stat of the other", access("../../b/c", F_OK));
 	make_file("f", "", 0644);
 	see("what is made there", access("../../b/c/f", F_OK));
@@ -381,8 +385,10 @@ static void times_by_reading(void)
 
 const struct conformance_case directory_cases[] = {
 	{ "all-entries-once", all_entries_once, NEEDS_NOTHING },
-	{ "entries-while-others-come-and-go", entries_while_others_come_and_go, NEEDS_NOTHING },
-	{ "removes-all-while-it-reads", removes_all_while_it_reads, NEEDS_NOTHING },
+	{ "entries-while-others-come-and-go", entries_while_others_come_and_go,
+	  NEEDS_NOTHING },
+	{ "removes-all-while-it-reads", removes_all_while_it_reads,
+	  NEEDS_NOTHING },
 	{ "positions", positions, NEEDS_NOTHING },
 	{ "small-buffers", small_buffers, NEEDS_NOTHING },
 	{ "types-of-entries", types_of_entries, NEEDS_NOTHING },
@@ -390,8 +396,10 @@ const struct conformance_case directory_cases[] = {
 	{ "names-of-every-byte", names_of_every_byte, NEEDS_NOTHING },
 	{ "names-of-every-length", names_of_every_length, NEEDS_NOTHING },
 	{ "deep-paths", deep_paths, NEEDS_NOTHING },
-	{ "working-directory-is-removed", working_directory_is_removed, NEEDS_NOTHING },
-	{ "working-directory-is-moved", working_directory_is_moved, NEEDS_NOTHING },
+	{ "working-directory-is-removed", working_directory_is_removed,
+	  NEEDS_NOTHING },
+	{ "working-directory-is-moved", working_directory_is_moved,
+	  NEEDS_NOTHING },
 	{ "chdir-errors", chdir_errors, NEEDS_NOTHING },
 	{ "times-by-reading", times_by_reading, NEEDS_NOTHING },
 	{ 0 },

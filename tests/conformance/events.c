@@ -57,7 +57,8 @@ static bool take_events(int fd, char *text, uint32_t bit)
 	bool found = false;
 
 	for (char *at = bytes; n > 0 && at < bytes + n;) {
-		struct inotify_event *event = (struct inotify_event *)(void *)at;
+		struct inotify_event *event =
+			(struct inotify_event *)(void *)at;
 
 		add_event(text, event);
 		found |= event->mask & bit;
@@ -210,7 +211,8 @@ static void watch_errors(void)
 
 	make_file("f", "", 0644);
 	see("nothing", inotify_add_watch(fd, "nothing", IN_ALL_EVENTS));
-	see("IN_ONLYDIR of a file", inotify_add_watch(fd, "f", IN_CREATE | IN_ONLYDIR));
+	see("IN_ONLYDIR of a file",
+	    inotify_add_watch(fd, "f", IN_CREATE | IN_ONLYDIR));
 	see("no events", inotify_add_watch(fd, "f", 0));
 	see_yes("a file", inotify_add_watch(fd, "f", IN_ALL_EVENTS) > 0);
 	see("IN_MASK_CREATE again",
@@ -221,7 +223,8 @@ const struct conformance_case event_cases[] = {
 	{ "events-of-names", events_of_names, NEEDS_NOTHING },
 	{ "events-of-a-file", events_of_a_file, NEEDS_NOTHING },
 	{ "events-of-the-end", events_of_the_end, NEEDS_NOTHING },
-	{ "events-of-another-process", events_of_another_process, NEEDS_NOTHING },
+	{ "events-of-another-process", events_of_another_process,
+	  NEEDS_NOTHING },
 	{ "watch-errors", watch_errors, NEEDS_NOTHING },
 	{ 0 },
 };

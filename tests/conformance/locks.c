@@ -17,8 +17,10 @@ static int file(void)
 
 static int lock(int fd, int command, short type, off_t start, off_t length)
 {
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET,
-			      .l_start = start, .l_len = length };
+	struct flock lock = { .l_type = type,
+			      .l_whence = SEEK_SET,
+			      .l_start = start,
+			      .l_len = length };
 
 	return fcntl(fd, command, &lock);
 }
@@ -26,21 +28,25 @@ static int lock(int fd, int command, short type, off_t start, off_t length)
 static void see_lock(const char *what, int fd, int command, short type,
 		     off_t start, off_t length, pid_t holder)
 {
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET,
-			      .l_start = start, .l_len = length };
+	struct flock lock = { .l_type = type,
+			      .l_whence = SEEK_SET,
+			      .l_start = start,
+			      .l_len = length };
 
 	if (fcntl(fd, command, &lock) < 0) {
 		see(what, -1);
 		return;
 	}
 	see_text(what, "%s, %jd + %jd, by %s",
-		 lock.l_type == F_UNLCK ? "free" :
-		 lock.l_type == F_RDLCK ? "for reading" : "for writing",
+		 lock.l_type == F_UNLCK	  ? "free"
+		 : lock.l_type == F_RDLCK ? "for reading"
+					  : "for writing",
 		 lock.l_type == F_UNLCK ? 0 : (intmax_t)lock.l_start,
 		 lock.l_type == F_UNLCK ? 0 : (intmax_t)lock.l_len,
-		 lock.l_type == F_UNLCK ? "none" :
-		 lock.l_pid == holder ? "its holder" :
-		 lock.l_pid == -1 ? "a description" : "somebody");
+		 lock.l_type == F_UNLCK ? "none"
+		 : lock.l_pid == holder ? "its holder"
+		 : lock.l_pid == -1	? "a description"
+					: "somebody");
 }
 
 /* A process that has done something, and stays until it is killed. */
@@ -110,12 +116,14 @@ static void flocks_conflict(void)
 	see("bad operation", flock(a, 77));
 	see("bad descriptor", flock(-1, LOCK_EX));
 	see("O_PATH", flock((int)MUST(open("f", O_PATH)), LOCK_EX));
-	see("read-only", flock((int)MUST(open("f", O_RDONLY)), LOCK_EX | LOCK_NB));
+	see("read-only",
+	    flock((int)MUST(open("f", O_RDONLY)), LOCK_EX | LOCK_NB));
 }
 
 static void flocks_of_directories(void)
 {
-	int a = (int)MUST(open(".", O_RDONLY)), b = (int)MUST(open(".", O_RDONLY));
+	int a = (int)MUST(open(".", O_RDONLY)),
+	    b = (int)MUST(open(".", O_RDONLY));
 
 	see("exclusive", flock(a, LOCK_EX | LOCK_NB));
 	see("by another open", flock(b, LOCK_EX | LOCK_NB));
@@ -163,7 +171,8 @@ static void interrupt_soon(void)
 static void waits_are_interrupted(void)
 {
 	int fd = file();
-	pid_t pid = holder_of(hold_flock, -1), record = holder_of(hold_record, -1);
+	pid_t pid = holder_of(hold_flock, -1),
+	      record = holder_of(hold_record, -1);
 
 	interrupt_soon();
 	see("flock", flock(fd, LOCK_EX));
@@ -256,11 +265,15 @@ static void record_errors(void)
 	see("too far below 0", lock(fd, F_SETLK, F_WRLCK, 1, -5));
 	see("largest", lock(fd, F_SETLK, F_WRLCK, INT64_MAX, 1));
 	see("beyond", lock(fd, F_SETLK, F_WRLCK, INT64_MAX, 2));
-	see("for writing on a read-only one", lock(read_only, F_SETLK, F_WRLCK, 0, 1));
-	see("for reading on a read-only one", lock(read_only, F_SETLK, F_RDLCK, 0, 1));
-	see("for reading on a write-only one", lock(write_only, F_SETLK, F_RDLCK, 0, 1));
+	see("for writing on a read-only one",
+	    lock(read_only, F_SETLK, F_WRLCK, 0, 1));
+	see("for reading on a read-only one",
+	    lock(read_only, F_SETLK, F_RDLCK, 0, 1));
+	see("for reading on a write-only one",
+	    lock(write_only, F_SETLK, F_RDLCK, 0, 1));
 	see("bad descriptor", lock(-1, F_SETLK, F_WRLCK, 0, 1));
-	see("O_PATH", lock((int)MUST(open("f", O_PATH)), F_SETLK, F_WRLCK, 0, 1));
+	see("O_PATH",
+	    lock((int)MUST(open("f", O_PATH)), F_SETLK, F_WRLCK, 0, 1));
 	see("lockf", lockf(fd, F_TLOCK, 10));
 	see("lockf test", lockf(fd, F_TEST, 10));
 }
@@ -277,7 +290,8 @@ static void records_end_by_any_close(void)
 	wait_for(pid);
 	close(file());
 	IN_CHILD(pid)
-		see("in a child after a close", lock(file(), F_SETLK, F_WRLCK, 0, 0));
+		see("in a child after a close",
+		    lock(file(), F_SETLK, F_WRLCK, 0, 0));
 	wait_for(pid);
 	see("again", lock(fd, F_SETLK, F_WRLCK, 0, 0));
 }
@@ -306,7 +320,8 @@ static void descriptions_conflict(void)
 	see("lock", lock(a, F_OFD_SETLK, F_WRLCK, 10, 10));
 	see("again", lock(a, F_OFD_SETLK, F_WRLCK, 10, 10));
 	see("by another open", lock(b, F_OFD_SETLK, F_WRLCK, 15, 1));
-	see("by a record lock of the process", lock(a, F_SETLK, F_WRLCK, 15, 1));
+	see("by a record lock of the process",
+	    lock(a, F_SETLK, F_WRLCK, 15, 1));
 	see_lock("who", b, F_OFD_GETLK, F_WRLCK, 0, 0, 0);
 	see("behind it", lock(b, F_OFD_SETLK, F_WRLCK, 20, 0));
 	close(a);
@@ -349,23 +364,28 @@ static void leases_and_seals(void)
 	see("F_NOTIFY of a file", fcntl(fd, F_NOTIFY, DN_CREATE));
 	see("F_NOTIFY of a directory",
 	    fcntl((int)MUST(open(".", O_RDONLY)), F_NOTIFY, DN_CREATE));
-	see("F_SET_RW_HINT", fcntl(fd, F_SET_RW_HINT, &(uint64_t){ RWH_WRITE_LIFE_SHORT }));
+	see("F_SET_RW_HINT",
+	    fcntl(fd, F_SET_RW_HINT, &(uint64_t){ RWH_WRITE_LIFE_SHORT }));
 }
 
 static void leases_are_taken(void)
 {
 	make_file("f", "", 0644);
-	see("read lease", fcntl((int)MUST(open("f", O_RDONLY)), F_SETLEASE, F_RDLCK));
+	see("read lease",
+	    fcntl((int)MUST(open("f", O_RDONLY)), F_SETLEASE, F_RDLCK));
 	make_file("g", "", 0644);
-	see("write lease", fcntl((int)MUST(open("g", O_RDWR)), F_SETLEASE, F_WRLCK));
+	see("write lease",
+	    fcntl((int)MUST(open("g", O_RDWR)), F_SETLEASE, F_WRLCK));
 }
 
 const struct conformance_case lock_cases[] = {
 	{ "flocks-conflict", flocks_conflict, NEEDS_NOTHING },
 	{ "flocks-of-directories", flocks_of_directories, NEEDS_NOTHING },
-	{ "flocks-end-with-their-holder", flocks_end_with_their_holder, NEEDS_NOTHING },
+	{ "flocks-end-with-their-holder", flocks_end_with_their_holder,
+	  NEEDS_NOTHING },
 	{ "waits-are-interrupted", waits_are_interrupted, NEEDS_NOTHING },
-	{ "waits-end-when-it-is-free", waits_end_when_it_is_free, NEEDS_NOTHING },
+	{ "waits-end-when-it-is-free", waits_end_when_it_is_free,
+	  NEEDS_NOTHING },
 	{ "waiters-can-be-killed", waiters_can_be_killed, NEEDS_NOTHING },
 	{ "records-conflict", records_conflict, NEEDS_NOTHING },
 	{ "record-errors", record_errors, NEEDS_NOTHING },

@@ -18,10 +18,11 @@
 enum { CASE_SECONDS_MAX = 20 };
 
 static const struct conformance_case *const tables[] = {
-	open_cases, name_cases, rename_cases, data_cases, attribute_cases, time_cases,
-	permission_cases, acl_cases, allocation_cases, mapping_cases,
-	lock_cases, directory_cases, xattr_cases, event_cases, special_cases,
-	race_cases, control_cases,
+	open_cases,	  name_cases,	 rename_cases,	   data_cases,
+	attribute_cases,  time_cases,	 permission_cases, acl_cases,
+	allocation_cases, mapping_cases, lock_cases,	   directory_cases,
+	xattr_cases,	  event_cases,	 special_cases,	   race_cases,
+	control_cases,
 };
 
 /* Root of the machine, or of a user namespace that has only a few ids? */
@@ -52,8 +53,8 @@ static void prepare_process(const struct user *who)
 
 static void enter_directory(const char *name, const struct user *who)
 {
-	if (mkdir(name, 0755) < 0 || (who && chown(name, who->uid, who->gid) < 0) ||
-	    chdir(name) < 0)
+	if (mkdir(name, 0755) < 0 ||
+	    (who && chown(name, who->uid, who->gid) < 0) || chdir(name) < 0)
 		err(1, "%s", name);
 }
 

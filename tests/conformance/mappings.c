@@ -87,31 +87,42 @@ static void map_errors(void)
 	int read_only = (int)MUST(open("f", O_RDONLY));
 	int write_only = (int)MUST(open("f", O_WRONLY));
 
-	see_map("shared", mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	see_map("shared",
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 	see_map("shared of read-only for writing",
-		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, read_only, 0));
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, read_only,
+		     0));
 	see_map("shared of read-only for reading",
 		mmap(NULL, PAGE, PROT_READ, MAP_SHARED, read_only, 0));
-	see("mprotect of that", mprotect(mmap(NULL, PAGE, PROT_READ, MAP_SHARED,
-		read_only, 0), PAGE, PROT_READ | PROT_WRITE));
+	see("mprotect of that",
+	    mprotect(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, read_only, 0),
+		     PAGE, PROT_READ | PROT_WRITE));
 	see_map("private of read-only for writing",
-		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, read_only, 0));
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, read_only,
+		     0));
 	see_map("write-only for writing",
 		mmap(NULL, PAGE, PROT_WRITE, MAP_SHARED, write_only, 0));
 	see_map("write-only, private",
 		mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, write_only, 0));
-	see_map("by O_PATH",
-		mmap(NULL, PAGE, PROT_READ, MAP_SHARED, (int)MUST(open("f", O_PATH)), 0));
+	see_map("by O_PATH", mmap(NULL, PAGE, PROT_READ, MAP_SHARED,
+				  (int)MUST(open("f", O_PATH)), 0));
 	see_map("directory", mmap(NULL, PAGE, PROT_READ, MAP_SHARED, dir, 0));
 	see_map("length 0", mmap(NULL, 0, PROT_READ, MAP_SHARED, fd, 0));
 	see_map("odd offset", mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 1));
-	see_map("neither shared nor private", mmap(NULL, PAGE, PROT_READ, 0, fd, 0));
-	see_map("for execution", mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0));
-	see_map("populated", mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0));
-	see_map("locked", mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_LOCKED, fd, 0));
-	see_map("validated", mmap(NULL, PAGE, PROT_READ, MAP_SHARED_VALIDATE, fd, 0));
-	see_map("synchronous", mmap(NULL, PAGE, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0));
-	see_map("past the end", mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 100 * PAGE));
+	see_map("neither shared nor private",
+		mmap(NULL, PAGE, PROT_READ, 0, fd, 0));
+	see_map("for execution",
+		mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0));
+	see_map("populated",
+		mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0));
+	see_map("locked",
+		mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_LOCKED, fd, 0));
+	see_map("validated",
+		mmap(NULL, PAGE, PROT_READ, MAP_SHARED_VALIDATE, fd, 0));
+	see_map("synchronous", mmap(NULL, PAGE, PROT_READ,
+				    MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0));
+	see_map("past the end",
+		mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 100 * PAGE));
 }
 
 static void msync_errors(void)
@@ -148,8 +159,10 @@ static void past_the_end_is_sigbus(void)
 	see("after it has grown", signal_of(touch, map + 2 * PAGE));
 	MUST(ftruncate(fd, PAGE));
 	see_yes("after it was cut", signal_of(touch, map + PAGE) == SIGBUS);
-	see_yes("of nothing", signal_of(touch, map_file(sized_file("g", 0), PAGE,
-		PROT_READ | PROT_WRITE, MAP_SHARED)) == SIGBUS);
+	see_yes("of nothing",
+		signal_of(touch, map_file(sized_file("g", 0), PAGE,
+					  PROT_READ | PROT_WRITE,
+					  MAP_SHARED)) == SIGBUS);
 }
 
 /* What is stored past the end, in the last page, never becomes the file's. */
@@ -246,8 +259,10 @@ static void maps_are_targets_and_sources(void)
 	see("read into a mapping of its own", pread(fd, map + 200, 16, 0));
 	see_text("what that read", "%s", map + 200);
 	see("read into an untouched page",
-	    pread(other, map_file(sized_file("h", PAGE), PAGE,
-				  PROT_READ | PROT_WRITE, MAP_SHARED), PAGE, 0));
+	    pread(other,
+		  map_file(sized_file("h", PAGE), PAGE, PROT_READ | PROT_WRITE,
+			   MAP_SHARED),
+		  PAGE, 0));
 }
 
 static void advice_on_maps(void)
@@ -290,11 +305,14 @@ const struct conformance_case mapping_cases[] = {
 	{ "map-errors", map_errors, NEEDS_NOTHING },
 	{ "msync-errors", msync_errors, NEEDS_NOTHING },
 	{ "past-the-end-is-sigbus", past_the_end_is_sigbus, NEEDS_NOTHING },
-	{ "past-the-end-is-zeros-again", past_the_end_is_zeros_again, NEEDS_NOTHING },
+	{ "past-the-end-is-zeros-again", past_the_end_is_zeros_again,
+	  NEEDS_NOTHING },
 	{ "maps-outlive-their-names", maps_outlive_their_names, NEEDS_NOTHING },
 	{ "maps-after-close", maps_after_close, NEEDS_NOTHING },
-	{ "mapped-stores-are-in-the-attributes", mapped_stores_are_in_the_attributes, NEEDS_NOTHING },
-	{ "maps-are-targets-and-sources", maps_are_targets_and_sources, NEEDS_NOTHING },
+	{ "mapped-stores-are-in-the-attributes",
+	  mapped_stores_are_in_the_attributes, NEEDS_NOTHING },
+	{ "maps-are-targets-and-sources", maps_are_targets_and_sources,
+	  NEEDS_NOTHING },
 	{ "advice-on-maps", advice_on_maps, NEEDS_NOTHING },
 	{ "removed-by-advice", removed_by_advice, NEEDS_NOTHING },
 	{ 0 },

@@ -239,8 +239,8 @@ static void link_open_file_that_was_removed(void)
 
 static void symlink_targets(void)
 {
-	char *targets[] = { long_name(1), long_name(59), long_name(255),
-			    long_name(256), long_name(1024), long_name(4094),
+	char *targets[] = { long_name(1),    long_name(59),   long_name(255),
+			    long_name(256),  long_name(1024), long_name(4094),
 			    long_name(4095), long_name(4096), "a/../b//c/.",
 			    "\xff\x01 \n" };
 	char got[PATH_MAX + 1], name[32], what[64];
@@ -353,7 +353,8 @@ static void unlink_open_file(void)
 	see("fsync", fsync(fd));
 	see("fstat again", fstat(fd, &st));
 	see_text("mode and size", "%o %jd", st.st_mode, (intmax_t)st.st_size);
-	see("the name again", open("f", O_RDWR | O_CREAT | O_EXCL, 0644) < 0 ? -1 : 0);
+	see("the name again",
+	    open("f", O_RDWR | O_CREAT | O_EXCL, 0644) < 0 ? -1 : 0);
 	MUST(fstat(fd, &st));
 	see("size is still the old one's", st.st_size);
 }
@@ -364,12 +365,14 @@ const struct conformance_case name_cases[] = {
 	{ "rmdir-errors", rmdir_errors, NEEDS_NOTHING },
 	{ "rmdir-open-one", rmdir_open_one, NEEDS_NOTHING },
 	{ "mknod-kinds", mknod_kinds, NEEDS_NOTHING },
-	{ "mknod-large-device-numbers", mknod_large_device_numbers, NEEDS_ROOT },
+	{ "mknod-large-device-numbers", mknod_large_device_numbers,
+	  NEEDS_ROOT },
 	{ "link-errors", link_errors, NEEDS_NOTHING },
 	{ "link-moves", link_moves, NEEDS_NOTHING },
 	{ "link-names-one-file", link_names_one_file, NEEDS_NOTHING },
 	{ "link-special-files", link_special_files, NEEDS_NOTHING },
-	{ "link-open-file-that-was-removed", link_open_file_that_was_removed, NEEDS_NOTHING },
+	{ "link-open-file-that-was-removed", link_open_file_that_was_removed,
+	  NEEDS_NOTHING },
 	{ "symlink-targets", symlink_targets, NEEDS_NOTHING },
 	{ "symlink-errors", symlink_errors, NEEDS_NOTHING },
 	{ "readlink-errors", readlink_errors, NEEDS_NOTHING },

@@ -110,8 +110,8 @@ long must(long result, const char *text)
 
 void make_file(const char *path, const char *content, mode_t mode)
 {
-	int fd = (int)MUST(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-				0600));
+	int fd = (int)MUST(
+		open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
 
 	if (*content)
 		MUST(write(fd, content, strlen(content)));

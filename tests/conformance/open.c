@@ -23,7 +23,8 @@ static void open_creates(void)
 	see_mode("its mode after that", "f");
 	see_fd("O_CREAT with mode 0", open("none", O_RDWR | O_CREAT, 0));
 	see_mode("the mode of that", "none");
-	see_fd("O_CREAT with set-ID bits", open("ids", O_RDWR | O_CREAT, 06755));
+	see_fd("O_CREAT with set-ID bits",
+	       open("ids", O_RDWR | O_CREAT, 06755));
 	see_mode("the mode of those", "ids");
 	see_fd("O_CREAT, sticky", open("sticky", O_RDWR | O_CREAT, 01644));
 	see_mode("the mode of that file", "sticky");
@@ -295,11 +296,14 @@ static void open_denied(void)
 	make_file("d/f", "", 0644);
 	MUST(chmod("d", 0600));
 	see_fd("in a directory without x", open("d/f", O_RDONLY));
-	see_fd("create in a directory without x", open("d/g", O_RDWR | O_CREAT, 0644));
+	see_fd("create in a directory without x",
+	       open("d/g", O_RDWR | O_CREAT, 0644));
 	MUST(chmod("d", 0500));
 	see_fd("in a directory without w", open("d/f", O_RDWR));
-	see_fd("create in a directory without w", open("d/g", O_RDWR | O_CREAT, 0644));
-	see_fd("O_TMPFILE in a directory without w", open("d", O_TMPFILE | O_RDWR, 0600));
+	see_fd("create in a directory without w",
+	       open("d/g", O_RDWR | O_CREAT, 0644));
+	see_fd("O_TMPFILE in a directory without w",
+	       open("d", O_TMPFILE | O_RDWR, 0600));
 	MUST(chmod("d", 0300));
 	see_fd("list a directory without r", open("d", O_RDONLY));
 	see_fd("O_NOATIME of one's own", open("d/f", O_RDONLY | O_NOATIME));
@@ -415,9 +419,11 @@ const struct conformance_case open_cases[] = {
 	{ "open-many-symlinks", open_many_symlinks, NEEDS_NOTHING },
 	{ "open-truncates", open_truncates, NEEDS_NOTHING },
 	{ "open-appends", open_appends, NEEDS_NOTHING },
-	{ "open-appends-from-processes", open_appends_from_processes, NEEDS_NOTHING },
+	{ "open-appends-from-processes", open_appends_from_processes,
+	  NEEDS_NOTHING },
 	{ "open-nameless", open_nameless, NEEDS_NOTHING },
-	{ "open-nameless-by-empty-path", open_nameless_by_empty_path, NEEDS_NOTHING },
+	{ "open-nameless-by-empty-path", open_nameless_by_empty_path,
+	  NEEDS_NOTHING },
 	{ "open-path-only", open_path_only, NEEDS_NOTHING },
 	{ "open-direct", open_direct, NEEDS_NOTHING },
 	{ "open-denied", open_denied, NEEDS_NOTHING },

@@ -39,8 +39,8 @@ static void see_rights(const char *who, mode_t mode, const char *path)
 
 static void rights_of_files(void)
 {
-	static const mode_t modes[] = { 0700, 0070, 0007, 0640, 0604, 0466,
-					0406, 0777, 0000 };
+	static const mode_t modes[] = { 0700, 0070, 0007, 0640, 0604,
+					0466, 0406, 0777, 0000 };
 	const struct user dave = { 1004, 2004, { 2005, 2006, 2001 } };
 
 	make_file("f", "#!/bin/true\n", 0644);
@@ -61,8 +61,8 @@ static void rights_of_files(void)
 
 static void rights_of_directories(void)
 {
-	static const mode_t modes[] = { 0777, 0775, 0755, 0711, 0744, 0733,
-					0700, 0070, 0007 };
+	static const mode_t modes[] = { 0777, 0775, 0755, 0711, 0744,
+					0733, 0700, 0070, 0007 };
 	char what[64];
 
 	make_dir("d", 0755);
@@ -71,19 +71,23 @@ static void rights_of_directories(void)
 	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
 		MUST(chmod("d", modes[i]));
 		for (int u = 0; u < 3; u++) {
-			const struct user *who = (const struct user *const[]){
-				&alice, &bob, &carol }[u];
+			const struct user *who =
+				(const struct user *const[]){ &alice, &bob,
+							      &carol }[u];
 
 			AS(*who) {
-#define SEE(deed, result) do { \
-		snprintf(what, sizeof(what), "%u %03o " deed, who->uid, modes[i]); \
-		see(what, (result) < 0 ? -1 : 0); \
+#define SEE(deed, result)                                                      \
+	do {                                                                   \
+		snprintf(what, sizeof(what), "%u %03o " deed, who->uid,        \
+			 modes[i]);                                            \
+		see(what, (result) < 0 ? -1 : 0);                              \
 	} while (0)
 				SEE("list", open("d", O_RDONLY));
 				SEE("enter", chdir("d"));
 				SEE("open in it", open("d/f", O_RDWR));
 				SEE("stat in it", access("d/f", F_OK));
-				SEE("create in it", open("d/g", O_CREAT | O_RDWR, 0600));
+				SEE("create in it",
+				    open("d/g", O_CREAT | O_RDWR, 0600));
 				SEE("mkdir in it", mkdir("d/h", 0700));
 				SEE("link in it", link("d/f", "d/l"));
 				SEE("rename in it", rename("d/g", "d/g2"));
@@ -159,8 +163,7 @@ static void set_group_id_directories(void)
 		see("mknod, set-group-ID", mknod("d/n", S_IFREG | 02775, 0));
 		see_owner("mknod is", "d/n");
 		fd = (int)MUST(open("d", O_TMPFILE | O_RDWR, 0644));
-		see("tmpfile",
-		    linkat(fd, "", AT_FDCWD, "d/t", AT_EMPTY_PATH));
+		see("tmpfile", linkat(fd, "", AT_FDCWD, "d/t", AT_EMPTY_PATH));
 		see_owner("tmpfile is", "d/t");
 	}
 	MUST(open("d/root", O_CREAT | O_RDWR, 02775));
@@ -217,7 +220,8 @@ static void sticky_fifos_and_files(void)
 		see_fd("fifo", open("d/p", O_RDWR | O_NONBLOCK));
 		see_fd("fifo with O_CREAT",
 		       open("d/p", O_RDWR | O_NONBLOCK | O_CREAT, 0600));
-		see_fd("file with O_CREAT", open("d/f", O_RDWR | O_CREAT, 0600));
+		see_fd("file with O_CREAT",
+		       open("d/f", O_RDWR | O_CREAT, 0600));
 	}
 }
 
@@ -336,16 +340,21 @@ static void links_need_rights(void)
 const struct conformance_case permission_cases[] = {
 	{ "rights-of-files", rights_of_files, NEEDS_USERS },
 	{ "rights-of-directories", rights_of_directories, NEEDS_USERS },
-	{ "new-files-are-their-creators", new_files_are_their_creators, NEEDS_USERS },
-	{ "new-files-are-of-the-fsuid", new_files_are_of_the_fsuid, NEEDS_USERS },
+	{ "new-files-are-their-creators", new_files_are_their_creators,
+	  NEEDS_USERS },
+	{ "new-files-are-of-the-fsuid", new_files_are_of_the_fsuid,
+	  NEEDS_USERS },
 	{ "set-group-id-directories", set_group_id_directories, NEEDS_USERS },
 	{ "sticky-directories", sticky_directories, NEEDS_USERS },
 	{ "sticky-fifos-and-files", sticky_fifos_and_files, NEEDS_USERS },
-	{ "access-of-real-and-effective-ids", access_of_real_and_effective_ids, NEEDS_USERS },
+	{ "access-of-real-and-effective-ids", access_of_real_and_effective_ids,
+	  NEEDS_USERS },
 	{ "access-errors", access_errors, NEEDS_NOTHING },
-	{ "changed-rights-hold-at-once", changed_rights_hold_at_once, NEEDS_USERS },
+	{ "changed-rights-hold-at-once", changed_rights_hold_at_once,
+	  NEEDS_USERS },
 	{ "unreadable-files-of-users", unreadable_files_of_users, NEEDS_USERS },
-	{ "renames-of-directories-need-rights", renames_of_directories_need_rights, NEEDS_USERS },
+	{ "renames-of-directories-need-rights",
+	  renames_of_directories_need_rights, NEEDS_USERS },
 	{ "links-need-rights", links_need_rights, NEEDS_USERS },
 	{ 0 },
 };

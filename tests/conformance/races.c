@@ -136,7 +136,8 @@ static void a_replaced_name_is_always_there(void)
 
 		fd = open("f", O_RDONLY);
 		opens++;
-		wrong += fd < 0 || read(fd, got, 8) != 7 || strcmp(got, "content");
+		wrong += fd < 0 || read(fd, got, 8) != 7 ||
+			 strcmp(got, "content");
 		if (fd >= 0)
 			close(fd);
 	}
@@ -225,7 +226,8 @@ static void futexes_wake_across_mappings(void)
 	}
 	watch_times("f");
 	while (woken == 0)
-		woken = MUST(syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0));
+		woken = MUST(
+			syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0));
 	__atomic_store_n(word, 1, __ATOMIC_SEQ_CST);
 	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 	wait_for(pid);
@@ -288,10 +290,14 @@ static void writes_of_a_page_are_whole(void)
 
 const struct conformance_case race_cases[] = {
 	{ "one-of-them-wins", one_of_them_wins, NEEDS_NOTHING },
-	{ "a-replaced-name-is-always-there", a_replaced_name_is_always_there, NEEDS_NOTHING },
-	{ "entries-that-stay-are-seen-once", entries_that_stay_are_seen_once, NEEDS_NOTHING },
-	{ "positions-are-shared-by-children", positions_are_shared_by_children, NEEDS_NOTHING },
-	{ "futexes-wake-across-mappings", futexes_wake_across_mappings, NEEDS_NOTHING },
+	{ "a-replaced-name-is-always-there", a_replaced_name_is_always_there,
+	  NEEDS_NOTHING },
+	{ "entries-that-stay-are-seen-once", entries_that_stay_are_seen_once,
+	  NEEDS_NOTHING },
+	{ "positions-are-shared-by-children", positions_are_shared_by_children,
+	  NEEDS_NOTHING },
+	{ "futexes-wake-across-mappings", futexes_wake_across_mappings,
+	  NEEDS_NOTHING },
 	{ "mutexes-are-shared", mutexes_are_shared, NEEDS_NOTHING },
 	{ "reads-are-never-short", writes_of_a_page_are_whole, NEEDS_NOTHING },
 	{ 0 },

@@ -127,12 +127,14 @@ static void rename_noreplace(void)
 	set_stage();
 	see("onto a file", rename_with("f", "g", RENAME_NOREPLACE));
 	see("onto a directory", rename_with("f", "d", RENAME_NOREPLACE));
-	see("onto a symlink to nothing", rename_with("f", "loop", RENAME_NOREPLACE));
+	see("onto a symlink to nothing",
+	    rename_with("f", "loop", RENAME_NOREPLACE));
 	see("onto itself", rename_with("f", "f", RENAME_NOREPLACE));
 	see("nothing", rename_with("nothing", "g", RENAME_NOREPLACE));
 	see("to a new name", rename_with("f", "h", RENAME_NOREPLACE));
 	see_content("content", "h");
-	see("directory to a new name", rename_with("full", "h2", RENAME_NOREPLACE));
+	see("directory to a new name",
+	    rename_with("full", "h2", RENAME_NOREPLACE));
 	see_mode("what is in it", "h2/x");
 }
 
@@ -142,7 +144,8 @@ static void rename_exchange(void)
 	see("files", rename_with("f", "g", RENAME_EXCHANGE));
 	see_content("f", "f");
 	see_content("g", "g");
-	see("file and full directory", rename_with("f", "full", RENAME_EXCHANGE));
+	see("file and full directory",
+	    rename_with("f", "full", RENAME_EXCHANGE));
 	see_mode("f is", "f");
 	see_mode("full is", "full");
 	see_mode("what is in it", "f/x");
@@ -254,15 +257,20 @@ const struct conformance_case rename_cases[] = {
 	{ "rename-errors", rename_errors, NEEDS_NOTHING },
 	{ "rename-succeeds", rename_succeeds, NEEDS_NOTHING },
 	{ "rename-links-of-one-file", rename_links_of_one_file, NEEDS_NOTHING },
-	{ "rename-replaced-file-lives-on", rename_replaced_file_lives_on, NEEDS_NOTHING },
-	{ "rename-replaced-file-has-links", rename_replaced_file_has_links, NEEDS_NOTHING },
+	{ "rename-replaced-file-lives-on", rename_replaced_file_lives_on,
+	  NEEDS_NOTHING },
+	{ "rename-replaced-file-has-links", rename_replaced_file_has_links,
+	  NEEDS_NOTHING },
 	{ "rename-noreplace", rename_noreplace, NEEDS_NOTHING },
 	{ "rename-exchange", rename_exchange, NEEDS_NOTHING },
-	{ "rename-exchange-across-directories", rename_exchange_across_directories, NEEDS_NOTHING },
+	{ "rename-exchange-across-directories",
+	  rename_exchange_across_directories, NEEDS_NOTHING },
 	{ "rename-whiteout", rename_whiteout, NEEDS_NOTHING },
 	{ "rename-moves", rename_moves, NEEDS_NOTHING },
-	{ "rename-keeps-the-parent-true", rename_keeps_the_parent_true, NEEDS_NOTHING },
+	{ "rename-keeps-the-parent-true", rename_keeps_the_parent_true,
+	  NEEDS_NOTHING },
 	{ "rename-open-directory", rename_open_directory, NEEDS_NOTHING },
-	{ "rename-directory-over-open-one", rename_directory_over_open_one, NEEDS_NOTHING },
+	{ "rename-directory-over-open-one", rename_directory_over_open_one,
+	  NEEDS_NOTHING },
 	{ 0 },
 };

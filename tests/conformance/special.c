@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * special.c - programs, sockets, fifos, file handles, a mount that is read-only.
+ * special.c - programs, sockets, fifos, file handles, a mount that is
+ * read-only.
  */
 #include "conformance.h"
 
@@ -51,7 +52,8 @@ static void see_run(const char *what, const char *path, char *const arguments[])
 	status = wait_for(pid);
 	got[n > 0 ? strcspn(got, "\n") : 0] = '\0';
 	if (WIFEXITED(status) && WEXITSTATUS(status) > 100)
-		see_text(what, "not run: %s", strerrorname_np(WEXITSTATUS(status) - 100));
+		see_text(what, "not run: %s",
+			 strerrorname_np(WEXITSTATUS(status) - 100));
 	else
 		see_text(what, "printed '%s', status %d", got, status);
 }
@@ -106,7 +108,8 @@ static void a_running_program_is_unlinked(void)
 /* The mounts compared are nosuid: nobody gains anything. */
 static void set_ids_are_honoured_by_the_mount(void)
 {
-	char *const id[] = { "id", "-u", NULL }, *const gid[] = { "id", "-g", NULL };
+	char *const id[] = { "id", "-u", NULL }, *const gid[] = { "id", "-g",
+								  NULL };
 
 	copy_program("/usr/bin/id", "id", 04755);
 	AS(carol)
@@ -141,8 +144,10 @@ static int call(const char *path)
 	const struct sockaddr_un address = address_of(path);
 	int fd = (int)MUST(socket(AF_UNIX, SOCK_STREAM, 0));
 
-	return connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0
-		       ? -1 : fd;
+	return connect(fd, (const struct sockaddr *)&address, sizeof(address)) <
+			       0
+		       ? -1
+		       : fd;
 }
 
 static void sockets_connect(void)
@@ -154,7 +159,8 @@ static void sockets_connect(void)
 	int fd;
 
 	see("nothing", call("s"));
-	see("bind", bind(listener, (const struct sockaddr *)&address, sizeof(address)));
+	see("bind",
+	    bind(listener, (const struct sockaddr *)&address, sizeof(address)));
 	see_mode("what that made", "s");
 	see("bind another to it",
 	    bind((int)MUST(socket(AF_UNIX, SOCK_STREAM, 0)),
@@ -180,7 +186,8 @@ static void sockets_need_rights(void)
 	const struct sockaddr_un address = address_of("s");
 	int listener = (int)MUST(socket(AF_UNIX, SOCK_STREAM, 0));
 
-	MUST(bind(listener, (const struct sockaddr *)&address, sizeof(address)));
+	MUST(bind(listener, (const struct sockaddr *)&address,
+		  sizeof(address)));
 	MUST(listen(listener, 5));
 	MUST(chmod("s", 0600));
 	AS(carol)
@@ -207,7 +214,8 @@ static void fifos_transfer(void)
 	close(fd);
 	MUST(link("p", "q"));
 	IN_CHILD(pid)
-		MUST(write((int)MUST(open("q", O_WRONLY)), "by another name", 15));
+		MUST(write((int)MUST(open("q", O_WRONLY)), "by another name",
+			   15));
 	fd = (int)MUST(open("p", O_RDONLY));
 	memset(got, 0, sizeof(got));
 	see("read by another name", read(fd, got, sizeof(got)));
@@ -273,7 +281,8 @@ static void handles_open_files(void)
 	make_file("f", "abc", 0644);
 	make_dir("d", 0755);
 	make_file("d/g", "", 0644);
-	see("no room", name_to_handle_at(AT_FDCWD, "f", &small.head, &mount, 0));
+	see("no room",
+	    name_to_handle_at(AT_FDCWD, "f", &small.head, &mount, 0));
 	see("of nothing", handle_of("nothing", &file, 0));
 	see("of a file", handle_of("f", &file, 0));
 	see("of a directory", handle_of("d", &directory, 0));
@@ -305,7 +314,8 @@ static void handles_are_of_root(void)
 	make_file("f", "abc", 0666);
 	MUST(handle_of("f", &file, 0));
 	AS(carol)
-		see_fd("open by another", open_by_handle_at(here, &file.head, O_RDONLY));
+		see_fd("open by another",
+		       open_by_handle_at(here, &file.head, O_RDONLY));
 }
 
 /* In a mount namespace of its own: the same tree, read-only. */
@@ -323,7 +333,8 @@ static void read_only_mount(void)
 	see_fd("open for writing", open("d/f", O_RDWR));
 	see_fd("O_TRUNC", open("d/f", O_RDONLY | O_TRUNC));
 	see_fd("create", open("d/g", O_CREAT | O_RDWR, 0644));
-	see_fd("O_CREAT of what is there", open("d/f", O_CREAT | O_RDONLY, 0644));
+	see_fd("O_CREAT of what is there",
+	       open("d/f", O_CREAT | O_RDONLY, 0644));
 	see_fd("tmpfile", open("d", O_TMPFILE | O_RDWR, 0644));
 	see("mkdir", mkdir("d/d", 0755));
 	see("mkdir of what is there", mkdir("d/f", 0755));
@@ -344,8 +355,10 @@ static void read_only_mount(void)
 
 const struct conformance_case special_cases[] = {
 	{ "programs-run", programs_run, NEEDS_NOTHING },
-	{ "a-running-program-is-unlinked", a_running_program_is_unlinked, NEEDS_NOTHING },
-	{ "set-ids-are-honoured-by-the-mount", set_ids_are_honoured_by_the_mount, NEEDS_USERS },
+	{ "a-running-program-is-unlinked", a_running_program_is_unlinked,
+	  NEEDS_NOTHING },
+	{ "set-ids-are-honoured-by-the-mount",
+	  set_ids_are_honoured_by_the_mount, NEEDS_USERS },
 	{ "devices-are-not-opened", devices_are_not_opened, NEEDS_ROOT },
 	{ "sockets-connect", sockets_connect, NEEDS_NOTHING },
 	{ "sockets-need-rights", sockets_need_rights, NEEDS_USERS },

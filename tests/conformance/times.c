@@ -29,10 +29,16 @@ static void see_times(const char *what, const char *path)
 static void times_are_kept(void)
 {
 	static const struct timespec times[] = {
-		{ 0, 0 }, { 1, 1 }, { 1000000000, 123456789 }, { -1, 0 },
-		{ -1, 999999999 }, { -2208988800, 500000000 },
-		{ 2147483647, 999999999 }, { 2147483648, 1 },
-		{ 4294967296, 7 }, { 253402300799, 0 },
+		{ 0, 0 },
+		{ 1, 1 },
+		{ 1000000000, 123456789 },
+		{ -1, 0 },
+		{ -1, 999999999 },
+		{ -2208988800, 500000000 },
+		{ 2147483647, 999999999 },
+		{ 2147483648, 1 },
+		{ 4294967296, 7 },
+		{ 253402300799, 0 },
 	};
 	char what[48];
 
@@ -86,15 +92,17 @@ static void times_now_and_omitted(void)
 	see("now both", set_times("f", now, now));
 	see_moved("times by now both", "f", &watch);
 	MUST(stat("f", &st));
-	see_yes("they are equal", st.st_atim.tv_sec == st.st_mtim.tv_sec &&
-		st.st_atim.tv_nsec == st.st_mtim.tv_nsec);
+	see_yes("they are equal",
+		st.st_atim.tv_sec == st.st_mtim.tv_sec &&
+			st.st_atim.tv_nsec == st.st_mtim.tv_nsec);
 	see_yes("and near", st.st_mtim.tv_sec - time(NULL) < 100 &&
-		time(NULL) - st.st_mtim.tv_sec < 100);
+				    time(NULL) - st.st_mtim.tv_sec < 100);
 	watch = watch_times("f");
 	see("NULL", utimensat(AT_FDCWD, "f", NULL, 0));
 	see_moved("times by NULL", "f", &watch);
 	see("omit both of nothing",
-	    utimensat(AT_FDCWD, "nothing", (struct timespec[]){ omit, omit }, 0));
+	    utimensat(AT_FDCWD, "nothing", (struct timespec[]){ omit, omit },
+		      0));
 }
 
 static void times_errors(void)
@@ -114,9 +122,8 @@ static void times_errors(void)
 	see("bad flag",
 	    utimensat(AT_FDCWD, "f", (struct timespec[]){ ok, ok }, 1));
 	see("bad descriptor", futimens(-1, NULL));
-	see("read-only descriptor",
-	    futimens((int)MUST(open("f", O_RDONLY)),
-		     (struct timespec[]){ ok, ok }));
+	see("read-only descriptor", futimens((int)MUST(open("f", O_RDONLY)),
+					     (struct timespec[]){ ok, ok }));
 	see_times("after that", "f");
 	see("utime", utime("f", &(struct utimbuf){ 11, 12 }));
 	see_times("utime is", "f");
@@ -135,7 +142,8 @@ static void times_by_users(void)
 	AS(carol) {
 		see("set, of a writable one", set_times("f", ok, ok));
 		see("now, of a writable one", set_times("f", now, now));
-		see("NULL, of a writable one", utimensat(AT_FDCWD, "f", NULL, 0));
+		see("NULL, of a writable one",
+		    utimensat(AT_FDCWD, "f", NULL, 0));
 		see("one now, of a writable one", set_times("f", now, omit));
 		see("omit, of a writable one", set_times("f", omit, omit));
 		see("set, of another's", set_times("private", ok, ok));
@@ -163,11 +171,11 @@ static void times_are_of_the_clock(void)
 	clock_gettime(CLOCK_REALTIME, &after);
 	MUST(stat("f", &st));
 	see_yes("not before", st.st_mtim.tv_sec > before.tv_sec ||
-		(st.st_mtim.tv_sec == before.tv_sec &&
-		 st.st_mtim.tv_nsec >= before.tv_nsec));
+				      (st.st_mtim.tv_sec == before.tv_sec &&
+				       st.st_mtim.tv_nsec >= before.tv_nsec));
 	see_yes("not after", st.st_mtim.tv_sec < after.tv_sec ||
-		(st.st_mtim.tv_sec == after.tv_sec &&
-		 st.st_mtim.tv_nsec <= after.tv_nsec));
+				     (st.st_mtim.tv_sec == after.tv_sec &&
+				      st.st_mtim.tv_nsec <= after.tv_nsec));
 }
 
 static void times_of_reads(void)

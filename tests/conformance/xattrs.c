@@ -80,7 +80,8 @@ static void flags_of_set(void)
 	see_value("value", "f", "user.a");
 	see("REPLACE", setxattr("f", "user.a", "3", 1, XATTR_REPLACE));
 	see_value("value then", "f", "user.a");
-	see("both", setxattr("f", "user.b", "3", 1, XATTR_CREATE | XATTR_REPLACE));
+	see("both",
+	    setxattr("f", "user.b", "3", 1, XATTR_CREATE | XATTR_REPLACE));
 	see("unknown flag", setxattr("f", "user.c", "3", 1, 64));
 }
 
@@ -134,7 +135,8 @@ static void errors(void)
 	see("below a file", set("f/x", "user.a", "v"));
 	see("loop", set("loop", "user.a", "v"));
 	see("bad descriptor", fsetxattr(-1, "user.a", "v", 1, 0));
-	see("O_PATH", fsetxattr((int)MUST(open("f", O_PATH)), "user.a", "v", 1, 0));
+	see("O_PATH",
+	    fsetxattr((int)MUST(open("f", O_PATH)), "user.a", "v", 1, 0));
 	see("no namespace", set("f", "a", "v"));
 	see("unknown namespace", set("f", "nowhere.a", "v"));
 	see("get an unknown namespace", getxattr("f", "nowhere.a", got, 8));
@@ -209,15 +211,19 @@ static void capabilities_of_files(void)
 	see("get", getxattr("f", "security.capability", got, sizeof(got)));
 	see_names("names", "f");
 	AS(carol)
-		see("by another", setxattr("f", "security.capability", capability, 20, 0));
+		see("by another",
+		    setxattr("f", "security.capability", capability, 20, 0));
 	MUST(pwrite((int)MUST(open("f", O_WRONLY)), "y", 1, 0));
-	see("after a write", getxattr("f", "security.capability", got, sizeof(got)));
+	see("after a write",
+	    getxattr("f", "security.capability", got, sizeof(got)));
 	MUST(setxattr("f", "security.capability", capability, 20, 0));
 	MUST(truncate("f", 0));
-	see("after truncate", getxattr("f", "security.capability", got, sizeof(got)));
+	see("after truncate",
+	    getxattr("f", "security.capability", got, sizeof(got)));
 	MUST(setxattr("f", "security.capability", capability, 20, 0));
 	MUST(chown("f", 1001, 2001));
-	see("after chown", getxattr("f", "security.capability", got, sizeof(got)));
+	see("after chown",
+	    getxattr("f", "security.capability", got, sizeof(got)));
 }
 
 static void rights(void)
@@ -237,7 +243,8 @@ static void rights(void)
 		see_names("list without r", "private");
 		see("set with w", set("write-only", "user.b", "v"));
 		see_value("get with w alone", "write-only", "user.a");
-		see("on another's sticky directory", set("sticky", "user.a", "v"));
+		see("on another's sticky directory",
+		    set("sticky", "user.a", "v"));
 	}
 }
 
@@ -311,7 +318,8 @@ const struct conformance_case xattr_cases[] = {
 	{ "xattr-errors", errors, NEEDS_NOTHING },
 	{ "xattr-kinds-of-files", kinds_of_files, NEEDS_NOTHING },
 	{ "xattr-spaces-of-root", spaces_of_root, NEEDS_NOTHING },
-	{ "xattr-spaces-of-root-by-others", spaces_of_root_by_others, NEEDS_USERS },
+	{ "xattr-spaces-of-root-by-others", spaces_of_root_by_others,
+	  NEEDS_USERS },
 	{ "xattr-capabilities-of-files", capabilities_of_files, NEEDS_USERS },
 	{ "xattr-rights", rights, NEEDS_USERS },
 	{ "xattr-times", times_by_xattrs, NEEDS_NOTHING },
