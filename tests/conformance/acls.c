@@ -345,6 +345,28 @@ static void default_acl_without_names(void)
 	see_mode("that one's mode", "d/g");
 }
 
+/* Both say what a new file is: the group by the bit, the rights by the list. */
+static void default_acl_in_a_set_group_id_directory(void)
+{
+	struct stat st;
+
+	make_dir("d", 0777);
+	MUST(chown("d", 1001, 2002));
+	MUST(set_acl("d", DEFAULT, "u::7 u:1003:6 g::5 m::7 o::0"));
+	MUST(chmod("d", 02777));
+	AS(alice) {
+		see_fd("file", open("d/f", O_CREAT | O_RDWR, 02777));
+		see("directory", mkdir("d/d", 0777));
+	}
+	MUST(stat("d/f", &st));
+	see_text("file is", "%u:%u %o", st.st_uid, st.st_gid, st.st_mode);
+	see_acl("file's", "d/f", ACCESS);
+	MUST(stat("d/d", &st));
+	see_text("directory is", "%u:%u %o", st.st_uid, st.st_gid, st.st_mode);
+	see_acl("directory's", "d/d", ACCESS);
+	see_acl("directory's default", "d/d", DEFAULT);
+}
+
 static void default_acl_for_users(void)
 {
 	make_dir("d", 0777);
@@ -395,6 +417,8 @@ const struct conformance_case acl_cases[] = {
 	{ "default-acl-is-inherited", default_acl_is_inherited, NEEDS_NOTHING },
 	{ "default-acl-without-names", default_acl_without_names,
 	  NEEDS_NOTHING },
+	{ "default-acl-in-a-set-group-id-directory",
+	  default_acl_in_a_set_group_id_directory, NEEDS_USERS },
 	{ "default-acl-for-users", default_acl_for_users, NEEDS_USERS },
 	{ "acl-goes-along", acl_goes_along, NEEDS_NOTHING },
 	{ 0 },

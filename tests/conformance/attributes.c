@@ -288,6 +288,7 @@ static void stat_fields(void)
 	see("statx of a descriptor",
 	    statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &sx));
 	see("its size", (long)sx.stx_size);
+	see_text("attributes", "%jx", (uintmax_t)sx.stx_attributes);
 	see("AT_STATX_FORCE_SYNC",
 	    statx(AT_FDCWD, "f", AT_STATX_FORCE_SYNC, STATX_ALL, &sx));
 	see("AT_STATX_DONT_SYNC",

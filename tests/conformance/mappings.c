@@ -210,6 +210,33 @@ static void maps_outlive_their_names(void)
 	see_content("the other", "f");
 }
 
+/* Who reads /proc/PID/maps finds the file by its numbers and its name. */
+static void maps_are_listed(void)
+{
+	int fd = sized_file("f", PAGE);
+	char *map = map_file(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[4500], path[4096], link[64];
+	unsigned long start = 0, end;
+	uintmax_t inode = 0;
+	struct stat st;
+	ssize_t n;
+
+	MUST(fstat(fd, &st));
+	MUST(maps ? 0 : -1);
+	while (fgets(line, sizeof(line), maps) && start != (unsigned long)map)
+		sscanf(line, "%lx-%lx %*s %*s %*s %ju %4095s", &start, &end,
+		       &inode, path);
+	fclose(maps);
+	see_yes("inode", inode == (uintmax_t)st.st_ino);
+	see_text("last of its path", "%s", strrchr(path, '/'));
+	snprintf(link, sizeof(link), "/proc/self/map_files/%lx-%lx", start,
+		 end);
+	n = readlink(link, line, sizeof(line) - 1);
+	line[n > 0 ? n : 0] = '\0';
+	see_yes("map_files has the path", n > 0 && !strcmp(line, path));
+}
+
 static void maps_after_close(void)
 {
 	int fd = sized_file("f", PAGE);
@@ -308,6 +335,7 @@ const struct conformance_case mapping_cases[] = {
 	{ "past-the-end-is-zeros-again", past_the_end_is_zeros_again,
 	  NEEDS_NOTHING },
 	{ "maps-outlive-their-names", maps_outlive_their_names, NEEDS_NOTHING },
+	{ "maps-are-listed", maps_are_listed, NEEDS_NOTHING },
 	{ "maps-after-close", maps_after_close, NEEDS_NOTHING },
 	{ "mapped-stores-are-in-the-attributes",
 	  mapped_stores_are_in_the_attributes, NEEDS_NOTHING },

@@ -298,6 +298,9 @@ static void readlink_errors(void)
 	see("whole", readlink("l", got, sizeof(got)));
 	see("cut", readlink("l", got, 4));
 	see("no room", readlink("l", got, 0));
+	see("by O_PATH and no name",
+	    readlinkat((int)MUST(open("l", O_PATH | O_NOFOLLOW)), "", got,
+		       sizeof(got)));
 	see("a file", readlink("f", got, sizeof(got)));
 	see("a directory", readlink("d", got, sizeof(got)));
 	see("nothing", readlink("no", got, sizeof(got)));

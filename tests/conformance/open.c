@@ -287,6 +287,7 @@ static void open_denied(void)
 	see_fd("mode 0400 for reading", open("f", O_RDONLY));
 	see_fd("mode 0400 for writing", open("f", O_WRONLY));
 	see_fd("mode 0400 O_TRUNC", open("f", O_RDONLY | O_TRUNC));
+	see("truncate of mode 0400", truncate("f", 0));
 	MUST(chmod("f", 0200));
 	see_fd("mode 0200 for reading", open("f", O_RDONLY));
 	see_fd("mode 0200 for writing", open("f", O_WRONLY));
