@@ -75,8 +75,6 @@ make_tree() {
 	buffer of-wired/set 'pageable,capacity=4K' 4096
 	buffer of-fixed/whole '' 16384
 	buffer of-fixed/short '' 16384 3000
-	buffer other 'pageable,tag=other' 5000
-	mv "$TREE/other" "$TREE/of-fixed"
 	# What was made before the directory had its defaults has none.
 	buffer of-nothing/before '' 5000
 	setfattr -n user.iobuf -v 'wired,tag=later' "$TREE/of-nothing"
