@@ -119,6 +119,10 @@ static int parse_debug(const char *value, struct bfs_mount_options *options)
 #define MOUNT_FLAG(word, bits_set, bits_clear)                                 \
 	{ .name = word, .set = bits_set, .clear = bits_clear }
 
+#ifndef MS_NOSYMFOLLOW /* Linux 5.10; older headers lack it */
+#define MS_NOSYMFOLLOW 256
+#endif
+
 static const struct mount_option table[] = {
 	{ .name = "allow_other", .parse = parse_allow_other,
 	  .help = "let every user in, under the files' modes" },
@@ -148,6 +152,25 @@ static const struct mount_option table[] = {
 	MOUNT_FLAG("noexec", MS_NOEXEC, 0),
 	MOUNT_FLAG("atime", 0, MS_NOATIME),
 	MOUNT_FLAG("noatime", MS_NOATIME, 0),
+	MOUNT_FLAG("diratime", 0, MS_NODIRATIME),
+	MOUNT_FLAG("nodiratime", MS_NODIRATIME, 0),
+	MOUNT_FLAG("relatime", MS_RELATIME, MS_NOATIME | MS_STRICTATIME),
+	MOUNT_FLAG("norelatime", 0, MS_RELATIME),
+	MOUNT_FLAG("strictatime", MS_STRICTATIME, MS_NOATIME | MS_RELATIME),
+	MOUNT_FLAG("nostrictatime", 0, MS_STRICTATIME),
+	MOUNT_FLAG("lazytime", MS_LAZYTIME, 0),
+	MOUNT_FLAG("nolazytime", 0, MS_LAZYTIME),
+	MOUNT_FLAG("sync", MS_SYNCHRONOUS, 0),
+	MOUNT_FLAG("async", 0, MS_SYNCHRONOUS),
+	MOUNT_FLAG("dirsync", MS_DIRSYNC, 0),
+	MOUNT_FLAG("symfollow", 0, MS_NOSYMFOLLOW),
+	MOUNT_FLAG("nosymfollow", MS_NOSYMFOLLOW, 0),
+	/* Of fstab(5): what mount(8) has dealt with. */
+	MOUNT_FLAG("user", 0, 0),
+	MOUNT_FLAG("nouser", 0, 0),
+	MOUNT_FLAG("users", 0, 0),
+	MOUNT_FLAG("owner", 0, 0),
+	MOUNT_FLAG("group", 0, 0),
 	MOUNT_FLAG("auto", 0, 0),
 	MOUNT_FLAG("noauto", 0, 0),
 	MOUNT_FLAG("nofail", 0, 0),
@@ -170,7 +193,8 @@ static int parse_word(const char *word, struct bfs_mount_options *options)
 {
 	const struct mount_option *o = find(word);
 
-	if (!strncmp(word, "x-", 2)) /* comments of fstab(5) */
+	/* Comments of fstab(5). */
+	if (!strncmp(word, "x-", 2) || !strncmp(word, "comment=", 8))
 		return 0;
 	if (!o)
 		return refuse("unknown option ", word, "see bufferfs --help");
@@ -262,9 +286,12 @@ int bfs_mount_options_parse(int argc, char **argv,
 	};
 	int r = parse_command_line(argc, argv, &options);
 
-	if (r == 0)
-		*ret_options = options;
-	return r;
+	if (r < 0)
+		return r;
+	options.config.atime_flags =
+		options.flags & (MS_NOATIME | MS_NODIRATIME | MS_STRICTATIME);
+	*ret_options = options;
+	return 0;
 }
 
 void bfs_mount_options_help(FILE *to)

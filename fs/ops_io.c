@@ -149,18 +149,46 @@ static void refresh_attributes(struct bfs_fs *fs, uint64_t nodeid, bool changed)
 		fuse_lowlevel_notify_inval_inode(fs->session, nodeid, -1, 0);
 }
 
-static int truncate_open(struct bfs_file *file, bool kill_suidgid,
+/* Who writes, and whether he may keep set-ID bits. */
+struct rights {
+	bool kill_suidgid;
+	pid_t caller;
+};
+
+static struct rights rights_of(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct rights){ ctx->uid != 0, ctx->pid };
+}
+
+/* The kernel knows better; libfuse tells from 3.18.3 on. */
+static struct rights rights_to_write(fuse_req_t req,
+				     const struct fuse_file_info *fi)
+{
+	struct rights rights = rights_of(req);
+
+#ifdef HAVE_KILL_SUIDGID
+	rights.kill_suidgid = fi->kill_suidgid;
+#else
+	(void)fi;
+#endif
+	return rights;
+}
+
+static int truncate_open(struct bfs_file *file, struct rights rights,
 			 bool *ret_killed)
 {
 	int r = bfs_file_truncate(file, 0);
 
-	if (r == 0 && kill_suidgid)
-		*ret_killed = bfs_kill_suidgid(file->fd);
+	if (r == 0)
+		*ret_killed = bfs_kill_privileges(file->fd, rights.kill_suidgid,
+						  rights.caller);
 	return r;
 }
 
 static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi,
-		   bool kill_suidgid, bool *ret_killed)
+		   struct rights rights, bool *ret_killed)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = open_data(fs, nodeid, fi->flags, &file);
@@ -169,28 +197,16 @@ static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi
 	if (r < 0 || (r = begin_open(&file, fi)) < 0)
 		return r;
 	if ((fi->flags & O_TRUNC) &&
-	    (r = truncate_open(&file, kill_suidgid, ret_killed)) < 0)
+	    (r = truncate_open(&file, rights, ret_killed)) < 0)
 		drop_open(fs, file.inode, fi->fh, 0);
 	return r;
-}
-
-/* May the caller keep set-ID bits? libfuse tells from 3.18.3 on. */
-static bool kills_suidgid(fuse_req_t req, const struct fuse_file_info *fi)
-{
-#ifdef HAVE_KILL_SUIDGID
-	(void)req;
-	return fi->kill_suidgid;
-#else
-	(void)fi;
-	return fuse_req_ctx(req)->uid != 0;
-#endif
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct bfs_fs *fs = bfs_fs_of(req);
 	bool killed = false;
-	int r = do_open(fs, ino, fi, kills_suidgid(req, fi), &killed);
+	int r = do_open(fs, ino, fi, rights_to_write(req, fi), &killed);
 
 	refresh_attributes(fs, ino, killed);
 	if (r < 0)
@@ -367,7 +383,7 @@ static bool appends(const struct bfs_file *file, const struct fuse_file_info *fi
 
 static int do_write(struct bfs_fs *fs, uint64_t nodeid, const char *bytes,
 		    size_t size, uint64_t offset, struct fuse_file_info *fi,
-		    bool kill_suidgid, size_t *ret_size, bool *ret_killed)
+		    struct rights rights, size_t *ret_size, bool *ret_killed)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
@@ -376,8 +392,9 @@ static int do_write(struct bfs_fs *fs, uint64_t nodeid, const char *bytes,
 		return r;
 	r = bfs_file_write(&file, offset, appends(&file, fi), bytes, size,
 			   ret_size);
-	if (r == 0 && kill_suidgid)
-		*ret_killed = bfs_kill_suidgid(file.fd);
+	if (r == 0)
+		*ret_killed = bfs_kill_privileges(file.fd, rights.kill_suidgid,
+						  rights.caller);
 	return r;
 }
 
@@ -388,7 +405,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes,
 	size_t done = 0;
 	bool killed = false;
 	int r = do_write(fs, ino, bytes, size, (uint64_t)offset, fi,
-			 kills_suidgid(req, fi), &done, &killed);
+			 rights_to_write(req, fi), &done, &killed);
 
 	refresh_attributes(fs, ino, killed);
 	if (r < 0)
@@ -398,7 +415,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes,
 }
 
 static int do_fallocate(struct bfs_fs *fs, uint64_t nodeid, int mode,
-			uint64_t offset, uint64_t size, bool kill_suidgid,
+			uint64_t offset, uint64_t size, struct rights rights,
 			bool *ret_killed)
 {
 	BFS_FILE struct bfs_file file = { 0 };
@@ -406,8 +423,8 @@ static int do_fallocate(struct bfs_fs *fs, uint64_t nodeid, int mode,
 
 	if (r < 0 || (r = bfs_file_allocate(&file, mode, offset, size)) < 0)
 		return r;
-	if (kill_suidgid)
-		*ret_killed = bfs_kill_suidgid(file.fd);
+	*ret_killed = bfs_kill_privileges(file.fd, rights.kill_suidgid,
+					  rights.caller);
 	return 0;
 }
 
@@ -418,18 +435,20 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	struct bfs_fs *fs = bfs_fs_of(req);
 	bool killed = false;
 	int r = do_fallocate(fs, ino, mode, (uint64_t)offset, (uint64_t)size,
-			     fuse_req_ctx(req)->uid != 0, &killed);
+			     rights_of(req), &killed);
 
 	(void)fi;
 	refresh_attributes(fs, ino, killed);
 	fuse_reply_err(req, -r);
 }
 
-static bool kill_suidgid_of(struct bfs_fs *fs, uint64_t nodeid)
+static bool kill_privileges_of(struct bfs_fs *fs, uint64_t nodeid,
+			       struct rights rights)
 {
-	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_RDWR);
+	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
 
-	return fd >= 0 && bfs_kill_suidgid(fd);
+	return fd >= 0 && bfs_kill_privileges(fd, rights.kill_suidgid,
+					      rights.caller);
 }
 
 static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
@@ -445,8 +464,9 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offse
 	(void)from_fi;
 	(void)to_fi;
 	(void)flags; /* none are defined */
-	if (r == 0 && done && fuse_req_ctx(req)->uid != 0)
-		refresh_attributes(fs, to, kill_suidgid_of(fs, to));
+	if (r == 0 && done)
+		refresh_attributes(fs, to, kill_privileges_of(fs, to,
+							      rights_of(req)));
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -82,7 +83,8 @@ static int mount_tmpfs(const struct bfs_config *config)
 		snprintf(data, sizeof(data), "mode=1777,inode32%s%s%s", huge[i],
 			 config->size[0] ? ",size=" : "", config->size);
 		if (mount("bufferfs", config->pool, "tmpfs",
-			  MS_NOSUID | MS_NODEV, data) == 0)
+			  MS_NOSUID | MS_NODEV | config->atime_flags,
+			  data) == 0)
 			return 0;
 	}
 	return -errno;
@@ -97,7 +99,8 @@ static int resize_tmpfs(const struct bfs_config *config)
 		return 0;
 	snprintf(data, sizeof(data), "size=%s", config->size);
 	return mount("bufferfs", config->pool, "tmpfs",
-		     MS_REMOUNT | MS_NOSUID | MS_NODEV, data) < 0
+		     MS_REMOUNT | MS_NOSUID | MS_NODEV | config->atime_flags,
+		     data) < 0
 		       ? -errno
 		       : 0;
 }
@@ -153,7 +156,49 @@ static int own_pool(struct bfs_config *config)
 				    : mount_tmpfs(config);
 }
 
-int bfs_pool_open(struct bfs_config *config)
+/* umount(2) returns before the daemon has let go of the pool: wait a while. */
+static int lock_pool(int fd)
+{
+	enum { WAITS = 500 };
+	const struct timespec wait = { 0, 10 * 1000 * 1000 };
+	int r = flock(fd, LOCK_EX | LOCK_NB);
+
+	for (int i = 0; i < WAITS && r < 0 && errno == EWOULDBLOCK; i++) {
+		nanosleep(&wait, NULL);
+		r = flock(fd, LOCK_EX | LOCK_NB);
+	}
+	return r == 0 ? 0 : errno == EWOULDBLOCK ? -EBUSY : -errno;
+}
+
+/* The directory of that path, ours alone. -EAGAIN: it is another by now. */
+static int open_locked(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat opened, named;
+	int r;
+
+	if (fd < 0)
+		return errno == ENOENT ? -EAGAIN : -errno;
+	r = lock_pool(fd);
+	if (r == 0 && (fstat(fd, &opened) < 0 || stat(path, &named) < 0 ||
+		       opened.st_ino != named.st_ino ||
+		       opened.st_dev != named.st_dev))
+		r = -EAGAIN;
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static int refuse_pool(const struct bfs_config *config, int r)
+{
+	bfs_log(LOG_ERR, "cannot open the pool %s: %s", config->pool,
+		r == -EBUSY ? "another bufferfs serves it" : strerror(-r));
+	return r;
+}
+
+static int open_pool(struct bfs_config *config)
 {
 	int fd, r = 0;
 
@@ -166,19 +211,28 @@ int bfs_pool_open(struct bfs_config *config)
 			strerror(-r));
 		return r;
 	}
-	fd = open(config->pool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		bfs_log(LOG_ERR, "cannot open the pool %s: %s", config->pool,
-			r == -EBUSY ? "another bufferfs serves it"
-				    : strerror(-r));
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
+	if ((fd = open_locked(config->pool)) < 0)
+		return fd == -EAGAIN ? fd : refuse_pool(config, fd);
 	if (config->adopted_pool && config->own_pool)
 		bfs_log(LOG_NOTICE, "adopted the pool %s", config->pool);
 	return fd;
+}
+
+int bfs_pool_open(struct bfs_config *config)
+{
+	enum { TRIES = 16 };
+	char given[PATH_MAX];
+	int r = -EAGAIN;
+
+	/* A pool of our own may vanish between finding and locking it: its
+	 * mount has just ended. */
+	strcpy(given, config->pool);
+	for (int i = 0; i < TRIES && r == -EAGAIN; i++) {
+		strcpy(config->pool, given);
+		config->own_pool = config->adopted_pool = false;
+		r = open_pool(config);
+	}
+	return r == -EAGAIN ? refuse_pool(config, r) : r;
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag,

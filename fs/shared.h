@@ -36,6 +36,8 @@ struct bfs_config {
 	char options[BFS_OPTIONS_MAX]; /* -o options=, or "" */
 	char size[32];                 /* -o size= as given, or "" */
 	char fsname[128];              /* source of the mount */
+	uint64_t atime_flags;          /* MS_NOATIME and its like: reads past
+					  the daemon are the pool's */
 	uint64_t wired_max;            /* bytes; 0: no limit */
 	uint64_t contiguous_max;       /* bytes; 0: no limit */
 	bool own_pool;                 /* we made it: nobody else writes it */

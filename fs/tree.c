@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree.h"
 
+#include "caller.h"
 #include "fd.h"
 
 #include <errno.h>
@@ -136,18 +137,32 @@ int bfs_statx(struct bfs_fs *fs, uint64_t nodeid, unsigned int mask,
 	return 0;
 }
 
-bool bfs_kill_suidgid(int fd)
+/* What the caller may not keep of a mode by writing. */
+static mode_t without_set_id(const struct stat *st, pid_t caller)
 {
+	mode_t kept = st->st_mode & ~(mode_t)S_ISUID;
+
+	/* Without the group's execute bit it is no set-group-ID program, and
+	 * only a stranger to the group loses it. */
+	if ((kept & S_ISGID) && ((kept & S_IXGRP) ||
+				 !bfs_may_keep_set_group_id(caller, st->st_gid)))
+		kept &= ~(mode_t)S_ISGID;
+	return kept;
+}
+
+bool bfs_kill_privileges(int fd, bool kill_suidgid, pid_t caller)
+{
+	const struct bfs_fd_path path = bfs_fd_path(fd);
 	struct stat st;
 	mode_t kept;
 
-	if (fstat(fd, &st) < 0)
+	/* By whoever writes; looked for first, as that takes no lock. */
+	if (getxattr(path.text, "security.capability", NULL, 0) > 0)
+		removexattr(path.text, "security.capability");
+	if (!kill_suidgid || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return false;
-	fremovexattr(fd, "security.capability");
-	kept = st.st_mode & ~(mode_t)S_ISUID;
-	if (kept & S_IXGRP)
-		kept &= ~(mode_t)S_ISGID;
-	return kept != st.st_mode && fchmod(fd, kept & 07777) == 0;
+	kept = without_set_id(&st, caller);
+	return kept != st.st_mode && chmod(path.text, kept & 07777) == 0;
 }
 
 static int set_size(struct bfs_fs *fs, uint64_t nodeid,
@@ -158,24 +173,28 @@ static int set_size(struct bfs_fs *fs, uint64_t nodeid,
 
 	if (r < 0 || (r = bfs_file_truncate(&file, a->size)) < 0)
 		return r;
-	if (a->kill_suidgid)
-		bfs_kill_suidgid(file.fd);
+	bfs_kill_privileges(file.fd, a->kill_suidgid, a->caller.pid);
 	return 0;
 }
 
-/* The kernel checks owners only where it knows of something to change. */
-static int touch_owner(int fd, uid_t caller)
+/*
+ * A chown(2) to nobody else, or a write that the kernel has not passed on yet:
+ * both clear, and nothing tells one from the other. Who could not write may
+ * not.
+ */
+static int touch_owner(int fd, const struct bfs_caller *caller)
 {
-	const mode_t set_id = S_ISUID | S_ISGID;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if ((st.st_mode & set_id) && caller != 0 && caller != st.st_uid)
+	if ((st.st_mode & (S_ISUID | S_ISGID)) && caller->uid != 0 &&
+	    caller->uid != st.st_uid && !(st.st_mode & (S_IWGRP | S_IWOTH)))
 		return -EPERM;
-	return fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH) < 0
-		       ? -errno
-		       : 0;
+	if (fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH) < 0)
+		return -errno;
+	bfs_kill_privileges(fd, caller->uid != 0, caller->pid);
+	return 0;
 }
 
 int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
@@ -188,7 +207,7 @@ int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
 		return r;
 	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
 		return fd;
-	if (a->touch_owner && (r = touch_owner(fd, a->caller)) < 0)
+	if (a->touch_owner && (r = touch_owner(fd, &a->caller)) < 0)
 		return r;
 	if (a->set_owner &&
 	    fchownat(fd, "", a->owner.uid, a->owner.gid, AT_EMPTY_PATH) < 0)

@@ -42,6 +42,12 @@ int bfs_lookup_parent(struct bfs_fs *fs, uint64_t nodeid,
 int bfs_statx(struct bfs_fs *fs, uint64_t nodeid, unsigned int mask,
 	      struct statx *ret_stx);
 
+/* Who asks. */
+struct bfs_caller {
+	uid_t uid;
+	pid_t pid;
+};
+
 /* Which attributes to set, and to what. Times with tv_nsec UTIME_OMIT stay. */
 struct bfs_attributes {
 	bool set_mode, set_owner, set_size, set_times;
@@ -51,7 +57,7 @@ struct bfs_attributes {
 	struct bfs_owner owner; /* (uid_t)-1, (gid_t)-1: as it is */
 	uint64_t size;
 	struct timespec times[2];
-	uid_t caller;
+	struct bfs_caller caller;
 };
 
 /* -EFBIG past a capacity, -EPERM for touch_owner by one who is not the owner;
@@ -92,8 +98,11 @@ int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
 		 struct bfs_entry *ret_entry);
 
-/* Take the set-user-ID and set-group-ID bits and file capabilities away. True
- * when the mode changed, which the kernel does not expect of a write. */
-bool bfs_kill_suidgid(int fd);
+/*
+ * What a write takes away: file capabilities and, with kill_suidgid, the set-ID
+ * bits that `caller` may not keep. O_PATH will do. True when the mode changed,
+ * which the kernel does not expect of a write.
+ */
+bool bfs_kill_privileges(int fd, bool kill_suidgid, pid_t caller);
 
 #endif

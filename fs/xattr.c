@@ -481,7 +481,7 @@ static void drop_set_group_id(int fd, pid_t caller)
 	struct stat st;
 
 	if (fstat(fd, &st) == 0 && (st.st_mode & S_ISGID) &&
-	    S_ISREG(st.st_mode) && !bfs_may_keep_set_group_id(caller, st.st_gid))
+	    !bfs_may_keep_set_group_id(caller, st.st_gid))
 		chmod(bfs_fd_path(fd).text,
 		      st.st_mode & 07777 & ~(mode_t)S_ISGID);
 }
