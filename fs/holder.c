@@ -33,6 +33,7 @@ struct holder {
 	pid_t worker;
 	struct timespec started;
 	unsigned int early_deaths; /* in a row, each within a second */
+	bool abandoned;            /* the mount; what is in the pool stays */
 };
 
 static int read_init_request(struct holder *h)
@@ -139,17 +140,38 @@ static void wait_before_restart(struct holder *h)
 }
 
 /*
- * Deal with a worker's end. 1: it ended for good, because the mount is gone or
- * it never came to serve; 0: another one runs.
+ * Requests that a worker took from a ring cannot be asked for again: whoever
+ * waits for them would wait for ever. Better an end that everybody sees.
+ */
+static void abandon_mount(struct holder *h)
+{
+	int r = bfs_abandon(&h->shared->config, h->fuse_fd);
+
+	h->fuse_fd = -1;
+	h->abandoned = true;
+	bfs_log(LOG_ERR, "with -o io_uring no worker can take over: %s %s; the "
+		"next bufferfs there serves the pool again",
+		h->shared->config.mountpoint,
+		r < 0 ? "could not be detached" : "is unmounted");
+}
+
+/*
+ * Deal with a worker's end. 1: it ended for good, because the mount is gone,
+ * it never came to serve, or nobody can take over; 0: another one runs.
  */
 static int worker_ended(struct holder *h, int status)
 {
 	if (WIFEXITED(status) &&
 	    (WEXITSTATUS(status) == EXIT_SUCCESS || !h->shared->agreed))
 		return 1;
-	bfs_log(LOG_ERR, "worker %d %s %d: starting another", h->worker,
+	bfs_log(LOG_ERR, "worker %d %s %d%s", h->worker,
 		WIFSIGNALED(status) ? "was killed by signal" : "exited with",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+		h->shared->io_uring ? "" : ": starting another");
+	if (h->shared->io_uring) {
+		abandon_mount(h);
+		return 1;
+	}
 	wait_before_restart(h);
 	while (start_worker(h) < 0) {
 		struct timespec pause = { 0, 100 * 1000 * 1000 };
@@ -185,7 +207,7 @@ static int hold(struct holder *h)
 		else if (signal == BFS_READY_SIGNAL)
 			announce_ready(h);
 	}
-	return h->shared->agreed ? EXIT_SUCCESS : EXIT_FAILURE;
+	return h->shared->agreed && !h->abandoned ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static void close_fd(int *fd)
@@ -220,10 +242,11 @@ int bfs_hold(const struct bfs_mount_options *options, int ready_fd)
 	r = fuse_fd < 0 ? fuse_fd : read_init_request(&h);
 	if (r == 0 && hold(&h) == EXIT_FAILURE)
 		r = -EIO;
+	fuse_fd = h.fuse_fd;
 	if (r < 0 && fuse_fd >= 0)
 		bfs_unmount(config);
 	/* What was there before a failed start stays. */
-	if (r == 0 || !config->adopted_pool)
+	if (!h.abandoned && (r == 0 || !config->adopted_pool))
 		bfs_pool_remove(config);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -153,6 +153,21 @@ int bfs_mount(const struct bfs_config *config, unsigned long flags)
 	return fd;
 }
 
+int bfs_abandon(const struct bfs_config *config, int fuse_fd)
+{
+	char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-q",
+			 (char *)"-z", (char *)"--",
+			 (char *)config->mountpoint, NULL };
+	/* MNT_FORCE ends the connection before anything can wait for it. */
+	int r = umount2(config->mountpoint,
+			MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) < 0
+			? -errno
+			: 0;
+
+	close(fuse_fd); /* this ends it too */
+	return r == -EPERM && run_fusermount(argv, "LC_ALL=C") == 0 ? 0 : r;
+}
+
 int bfs_unmount(const struct bfs_config *config)
 {
 	char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-q",

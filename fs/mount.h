@@ -18,6 +18,13 @@ int bfs_mount(const struct bfs_config *config, unsigned long flags);
 /* Unmount unless busy. 0 or a negative errno. */
 int bfs_unmount(const struct bfs_config *config);
 
+/*
+ * End a mount that nobody serves any more, busy or not: what waits for it, and
+ * whoever comes later, gets an error. Closes fuse_fd, which has to be its last
+ * descriptor. 0 or a negative errno.
+ */
+int bfs_abandon(const struct bfs_config *config, int fuse_fd);
+
 /* True when a bufferfs whose daemon lives is mounted there already. */
 bool bfs_is_mounted(const char *mountpoint);
 

@@ -108,6 +108,13 @@ static int parse_fsname(const char *value, struct bfs_mount_options *options)
 		    "fsname=", value);
 }
 
+static int parse_io_uring(const char *value, struct bfs_mount_options *options)
+{
+	(void)value;
+	options->config.io_uring = true;
+	return 0;
+}
+
 static int parse_debug(const char *value, struct bfs_mount_options *options)
 {
 	(void)value;
@@ -134,6 +141,8 @@ static const struct mount_option table[] = {
 	  .help = "N[K|M|G]: how much may be wired, in total" },
 	{ .name = "contiguous_max=", .parse = parse_contiguous_max,
 	  .help = "N[K|M|G]: how much of it may be contiguous or masked" },
+	{ .name = "io_uring", .parse = parse_io_uring,
+	  .help = "requests by io_uring: faster, but no worker takes over" },
 	{ .name = "options=", .parse = parse_spec,
 	  .help = "SPEC: specification of buffers made without one; put it last" },
 	{ .name = "debug", .parse = parse_debug, .help = "same as -d" },

@@ -43,6 +43,7 @@ struct bfs_config {
 	bool own_pool;                 /* we made it: nobody else writes it */
 	bool adopted_pool;             /* it may hold buffers from before */
 	bool allow_other;
+	bool io_uring;                 /* asked for */
 	bool foreground;
 	bool debug;
 };
@@ -96,6 +97,7 @@ struct bfs_shared {
 	unsigned char init_request[BFS_INIT_REQUEST_MAX];
 	bool agreed;                /* the kernel has an answer to FUSE_INIT */
 	bool passthrough;           /* and takes backing files */
+	bool io_uring;              /* and sends requests by it */
 	int32_t highest_backing_id; /* ever registered */
 	uint64_t counted[BFS_COUNTED_MAX];
 	struct bfs_attempts attempts[BFS_COUNTED_MAX];

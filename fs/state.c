@@ -122,7 +122,8 @@ int bfs_state_print_mount(const struct bfs_fs *fs, char *buf, size_t size)
 		   (uint64_t)(vfs.f_blocks - vfs.f_bfree) * vfs.f_frsize);
 	line_bytes(&p, "wired", fs->wired.used);
 	line_bytes(&p, "contiguous", fs->contiguous.used);
-	line(&p, "datapath=%s\ntransport=dev_fuse\ndefaults=%s\n",
-	     shared->passthrough ? "passthrough" : "cached", options);
+	line(&p, "datapath=%s\ntransport=%s\ndefaults=%s\n",
+	     shared->passthrough ? "passthrough" : "cached",
+	     shared->io_uring ? "io_uring" : "dev_fuse", options);
 	return end(&p);
 }

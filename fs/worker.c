@@ -13,6 +13,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "uring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,6 +61,33 @@ static bool may_pass_through(void)
 	       (data[0].effective & (1u << CAP_SYS_ADMIN));
 }
 
+#ifdef FUSE_CAP_OVER_IO_URING
+static const bool libfuse_has_uring = true;
+#else
+static const bool libfuse_has_uring = false; /* before 3.18 */
+#endif
+
+/* What a dead worker took from a ring is lost: a worker that takes over serves
+ * /dev/fuse alone. */
+static bool may_use_uring(void)
+{
+	return fs.shared->config.io_uring && !fs.shared->agreed;
+}
+
+static void agree_on_transport(struct fuse_conn_info *conn)
+{
+	bool agreed = false;
+
+#ifdef FUSE_CAP_OVER_IO_URING
+	if (may_use_uring())
+		agreed = fuse_set_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+	else
+		fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+#endif
+	(void)conn;
+	fs.shared->io_uring = agreed;
+}
+
 static void agree(void *userdata, struct fuse_conn_info *conn)
 {
 	struct bfs_shared *shared = fs.shared;
@@ -78,9 +106,7 @@ static void agree(void *userdata, struct fuse_conn_info *conn)
 	if (shared->config.own_pool)
 		fuse_set_feature_flag(conn, FUSE_CAP_EXPORT_SUPPORT);
 	fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
-#ifdef FUSE_CAP_OVER_IO_URING /* libfuse 3.18; a new worker cannot take over */
-	fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
-#endif
+	agree_on_transport(conn);
 	passthrough = passthrough &&
 		      fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
 	if (passthrough)
@@ -256,13 +282,50 @@ static bool keeps_access_lists(void)
 	       errno == ENODATA;
 }
 
+static unsigned int count_threads(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/task", &st) < 0 ? 1 : (unsigned int)st.st_nlink - 2;
+}
+
+/*
+ * Answer FUSE_INIT. libfuse then starts a thread for each ring, and tells
+ * nobody but the log when it could not; requests go to /dev/fuse in that case.
+ * FORGET and INTERRUPT do in any.
+ */
+static void answer_init(void)
+{
+	const unsigned int before = count_threads();
+	bool offered;
+
+	fuse_session_process_buf(fs.session, &(struct fuse_buf){
+		.mem = fs.shared->init_request,
+		.size = fs.shared->init_size,
+	});
+	offered = fs.shared->io_uring;
+	fs.shared->io_uring = offered && count_threads() > before;
+	if (!may_use_uring())
+		return;
+	if (fs.shared->io_uring)
+		bfs_log(LOG_NOTICE, "requests go by io_uring: "
+			"the mount ends with its worker");
+	else
+		bfs_log(LOG_WARNING, "requests go by /dev/fuse, not io_uring: %s",
+			bfs_uring_obstacle(libfuse_has_uring, offered));
+}
+
 static int open_session(bool debug)
 {
 	static struct fuse_lowlevel_ops ops = { .init = agree };
-	char *argv[] = { (char *)"bufferfs", (char *)"-d", NULL };
-	struct fuse_args args = { debug ? 2 : 1, argv, 0 };
+	char *argv[4] = { (char *)"bufferfs" };
+	struct fuse_args args = { 1, argv, 0 };
 	char path[32];
 
+	if (debug)
+		argv[args.argc++] = (char *)"-d";
+	if (may_use_uring() && libfuse_has_uring)
+		argv[args.argc++] = (char *)"-oio_uring";
 	bfs_ops_name(&ops);
 	bfs_ops_io(&ops);
 	bfs_ops_dir(&ops);
@@ -271,10 +334,7 @@ static int open_session(bool debug)
 	snprintf(path, sizeof(path), "/dev/fd/%d", fs.fuse_fd);
 	if (!fs.session || fuse_session_mount(fs.session, path) < 0)
 		return -EIO;
-	fuse_session_process_buf(fs.session, &(struct fuse_buf){
-		.mem = fs.shared->init_request,
-		.size = fs.shared->init_size,
-	});
+	answer_init();
 	return fuse_session_exited(fs.session) ? -EPROTO : 0;
 }
 
