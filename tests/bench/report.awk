@@ -1,10 +1,12 @@
 # The table and the promises, from what the measuring program printed.
-# usage: awk -v rounds=N -v size=MIB -v seconds=N -v quick=1|'' -f report.awk
-#            RESULTS NOTES
+# usage: awk -v rounds=N -v size=MIB -v seconds=N -v quick=1|''
+#            -v columns='NAME ...' -f report.awk RESULTS NOTES
 # RESULTS: "COLUMN KEY VALUE" lines; NOTES: text to go below the table.
 
 function column(name, title1, title2) {
-	columns[++column_count] = name
+	if (index(" " columns " ", " " name " ") == 0)
+		return
+	names[++column_count] = name
 	titles[name, 0] = title1 title2
 	titles[name, 1] = title1
 	titles[name, 2] = title2
@@ -49,6 +51,7 @@ BEGIN {
 	column("huge", "tmpfs", "huge")
 	column("elastic", "bufferfs", "elastic")
 	column("fixed", "bufferfs", "fixed")
+	column("uring", "bufferfs", "io_uring")
 	column("memfs", "", "memfs_ll")
 	column("hp", "pass-", "through_hp")
 	titles["hp", 0] = "passthrough_hp"
@@ -93,6 +96,8 @@ BEGIN {
 	promise("pwrite 4 KiB, elastic / plain tmpfs",
 		"pwrite-4k", "elastic", "tmpfs", "<=", 1.5)
 	promise_rates("elastic", "elastic", 1.2)
+	if (("uring", 0) in titles)
+		promise_rates("uring", "io_uring", 1.8)
 	promise("KiB of the pool for a 1-byte file",
 		"small-file", "elastic", "", "<=", 4)
 	promise("MiB of the daemon with 100 files",
@@ -145,15 +150,15 @@ function print_table(i, j, key) {
 	for (j = 1; j <= 2; j++) {
 		printf "%-24s %-4s", "", ""
 		for (i = 1; i <= column_count; i++)
-			cell(titles[columns[i], j], i)
+			cell(titles[names[i], j], i)
 		print ""
 	}
 	for (j = 1; j <= row_count; j++) {
 		key = keys[j]
 		printf "%-24s %-4s", texts[key], units[key]
 		for (i = 1; i <= column_count; i++)
-			cell(has(key, columns[i]) ? \
-				number(shown(key, columns[i])) : "-", i)
+			cell(has(key, names[i]) ? \
+				number(shown(key, names[i])) : "-", i)
 		print ""
 	}
 }
@@ -188,6 +193,7 @@ END {
 	print "passthrough_hp: over a plain tmpfs, with passthrough."
 	print "bufferfs fixed: every file is fixed and wired: creation has"
 	print "  populated it, so that first touch is the mapping alone."
+	print "bufferfs io_uring: elastic, with -o io_uring; names alone."
 	print "-: no such thing, or:"
 	for (i = 1; i <= note_count; i++)
 		print "  " notes[i]
