@@ -4,8 +4,9 @@
  *
  * The loop is our own because only fuse_session_receive_buf() followed by
  * fuse_session_process_buf() shows a request's unique, which tells requests
- * that are sent a second time. A thread is added whenever all are at work, so
- * that an operation that blocks holds up nobody else.
+ * that are sent a second time. One thread reads and serves at a time while that
+ * suffices; others come when requests wait, so that an operation that blocks
+ * holds up nobody else for longer than two milliseconds.
  */
 #include "worker.h"
 
@@ -30,14 +31,27 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { THREADS_IDLE_MAX = 4, THREADS_MAX = 256 };
+enum { THREADS_PARKED_MAX = 4, THREADS_MAX = 256 };
 
 static struct bfs_fs fs;
 
+/*
+ * One thread waits for requests, the others are parked: of several that wait
+ * the kernel would wake the one that has slept longest, on a CPU that sleeps
+ * too. Another is called when requests wait that nobody reads.
+ */
 static struct {
 	pthread_mutex_t lock;
-	unsigned int total, idle;
-} threads = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	pthread_cond_t call;     /* parked threads: to read */
+	pthread_cond_t activity; /* the one that watches */
+	unsigned int total, reading, parked, called;
+	uint64_t requests;
+	bool active; /* watched: there were requests of late */
+} threads = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.call = PTHREAD_COND_INITIALIZER,
+	.activity = PTHREAD_COND_INITIALIZER,
+};
 
 /*
  * Passthrough takes CAP_SYS_ADMIN in the initial user namespace; asked for
@@ -175,53 +189,99 @@ static void refuse_request(uint64_t unique)
 
 static void *serve(void *argument);
 
-static void start_thread(void)
+static bool start_thread(void *(*run)(void *))
 {
 	pthread_t thread;
-	int r = pthread_create(&thread, NULL, serve, NULL);
+	int r = pthread_create(&thread, NULL, run, NULL);
 
 	if (r == 0)
 		pthread_detach(thread);
 	else
 		bfs_log(LOG_WARNING, "no more threads: %s", strerror(r));
-	if (r) {
-		pthread_mutex_lock(&threads.lock);
-		threads.total--;
-		threads.idle--;
-		pthread_mutex_unlock(&threads.lock);
-	}
+	return r == 0;
 }
 
-/* This thread has a request: is there another to wait for the next? */
-static void thread_is_busy(void)
+/* Have somebody wait for requests. With threads.lock. */
+static void add_reader(void)
 {
-	bool start;
-
-	pthread_mutex_lock(&threads.lock);
-	threads.idle--;
-	start = threads.idle == 0 && threads.total < THREADS_MAX;
-	if (start) {
+	if (threads.parked > threads.called) {
+		threads.called++;
+		pthread_cond_signal(&threads.call);
+	} else if (threads.total == THREADS_MAX || !start_thread(serve)) {
+		return;
+	} else {
 		threads.total++;
-		threads.idle++;
+	}
+	threads.reading++;
+}
+
+static bool is_request_waiting(void)
+{
+	struct pollfd fd = { .fd = fs.fuse_fd, .events = POLLIN };
+
+	return poll(&fd, 1, 0) > 0;
+}
+
+/* This thread has a request: whose is the next one? */
+static void leave_reading(void)
+{
+	pthread_mutex_lock(&threads.lock);
+	threads.reading--;
+	threads.requests++;
+	if (threads.reading == 0 && is_request_waiting())
+		add_reader();
+	if (!threads.active) {
+		threads.active = true;
+		pthread_cond_signal(&threads.activity);
 	}
 	pthread_mutex_unlock(&threads.lock);
-	if (start)
-		start_thread();
 }
 
 /* False: enough others wait, this one may end. */
-static bool thread_is_idle(void)
+static bool return_to_reading(void)
 {
-	bool stay;
+	bool stay = true;
 
 	pthread_mutex_lock(&threads.lock);
-	stay = threads.idle < THREADS_IDLE_MAX;
-	if (stay)
-		threads.idle++;
-	else
+	if (threads.reading == 0 || is_request_waiting()) {
+		threads.reading++;
+	} else if (threads.parked - threads.called >= THREADS_PARKED_MAX) {
 		threads.total--;
+		stay = false;
+	} else {
+		threads.parked++;
+		while (threads.called == 0)
+			pthread_cond_wait(&threads.call, &threads.lock);
+		threads.called--;
+		threads.parked--;
+	}
 	pthread_mutex_unlock(&threads.lock);
 	return stay;
+}
+
+/* Whoever reads may be held up by what it has read: then another takes over. */
+static void *watch(void *argument)
+{
+	enum { QUIET_MAX = 20 };
+	const struct timespec tick = { .tv_nsec = 1000 * 1000 };
+	unsigned int quiet = 0;
+
+	pthread_mutex_lock(&threads.lock);
+	for (;;) {
+		const uint64_t before = threads.requests;
+
+		while (!threads.active)
+			pthread_cond_wait(&threads.activity, &threads.lock);
+		pthread_mutex_unlock(&threads.lock);
+		nanosleep(&tick, NULL);
+		pthread_mutex_lock(&threads.lock);
+		quiet = threads.requests == before ? quiet + 1 : 0;
+		if (quiet && threads.reading == 0)
+			add_reader();
+		else if (quiet > QUIET_MAX)
+			threads.active = false;
+	}
+	return argument;
 }
 
 /*
@@ -263,13 +323,13 @@ static void *serve(void *argument)
 			continue;
 		if (n <= 0)
 			_exit(n == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
-		thread_is_busy();
+		leave_reading();
 		memcpy(header, buf.mem, sizeof(header));
 		if (bfs_request_begin(&fs, header[1]))
 			fuse_session_process_buf(fs.session, &buf);
 		else
 			refuse_request(header[1]);
-		stay = thread_is_idle();
+		stay = return_to_reading();
 	}
 	free(buf.mem);
 	return argument;
@@ -500,7 +560,9 @@ int bfs_work(int argc, char **argv)
 	if (!fs.shared->config.foreground)
 		leave_terminal();
 	kill(getppid(), BFS_READY_SIGNAL);
-	threads.total = threads.idle = 1;
+	threads.total = threads.reading = 1;
+	if (!start_thread(watch))
+		return EXIT_FAILURE;
 	serve(NULL);
 	/* Enough others wait for requests: this one only keeps the process. */
 	for (;;)
