@@ -121,15 +121,22 @@ int bfs_record_load(const char *path, struct bfs_record *ret_record)
 	return decode(&s, n, ret_record);
 }
 
+/* By the link in /proc, which leads to the file, no further. */
+int bfs_record_load_path_fd(int fd, struct bfs_record *ret_record)
+{
+	struct stored s;
+	ssize_t n = getxattr(bfs_fd_path(fd).text, xattr_name, &s, sizeof(s));
+
+	return decode(&s, n, ret_record);
+}
+
 int bfs_record_load_fd(int fd, struct bfs_record *ret_record)
 {
 	struct stored s;
 	ssize_t n = fgetxattr(fd, xattr_name, &s, sizeof(s));
 
-	/* O_PATH: by the link in /proc, which leads to the file, no further. */
-	if (n < 0 && errno == EBADF)
-		n = getxattr(bfs_fd_path(fd).text, xattr_name, &s, sizeof(s));
-	return decode(&s, n, ret_record);
+	return n < 0 && errno == EBADF ? bfs_record_load_path_fd(fd, ret_record)
+				       : decode(&s, n, ret_record);
 }
 
 int bfs_record_store(int fd, const struct bfs_record *record)

@@ -45,6 +45,9 @@ int bfs_record_load(const char *path, struct bfs_record *ret_record);
 /* As above, of an open file or directory; O_PATH will do. */
 int bfs_record_load_fd(int fd, struct bfs_record *ret_record);
 
+/* As that, and faster for O_PATH. */
+int bfs_record_load_path_fd(int fd, struct bfs_record *ret_record);
+
 /* Replace the record; or remove it. 0, errors of setxattr(2). */
 int bfs_record_store(int fd, const struct bfs_record *record);
 int bfs_record_remove(int fd);

@@ -25,6 +25,17 @@ static int open_directory(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 			     O_PATH | O_DIRECTORY | O_NOFOLLOW);
 }
 
+/* To make a file in: with O_PATH its record would be a long way off. */
+static int open_directory_to_read(struct bfs_fs *fs, uint64_t nodeid)
+{
+	int fd = bfs_node_open(fs->nodes, nodeid, O_RDONLY | O_DIRECTORY);
+
+	return fd != -EACCES ? fd
+			     : bfs_node_open(fs->nodes, nodeid,
+					     O_PATH | O_DIRECTORY | O_NOFOLLOW);
+}
+
+/* Of an O_PATH descriptor. */
 static int stat_fd(int fd, struct stat *ret_st)
 {
 	struct bfs_record record;
@@ -34,7 +45,7 @@ static int stat_fd(int fd, struct stat *ret_st)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (S_ISREG(st.st_mode)) {
-		if ((r = bfs_record_load_fd(fd, &record)) < 0)
+		if ((r = bfs_record_load_path_fd(fd, &record)) < 0)
 			return r;
 		bfs_record_apply(&record, &st);
 	}
@@ -290,7 +301,9 @@ int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       mode_t mode, struct bfs_owner owner, struct bfs_entry *ret_entry,
 	       struct bfs_file *ret_file)
 {
-	BFS_FD int dir = open_directory(fs, parent, name);
+	BFS_FD int dir = is_component(name)
+				 ? open_directory_to_read(fs, parent)
+				 : -EINVAL;
 	BFS_FILE struct bfs_file file = { 0 };
 	struct bfs_entry entry;
 	int r;
@@ -318,8 +331,7 @@ int bfs_tmpfile(struct bfs_fs *fs, uint64_t parent, mode_t mode,
 		struct bfs_owner owner, struct bfs_entry *ret_entry,
 		struct bfs_file *ret_file)
 {
-	BFS_FD int dir = bfs_node_open(fs->nodes, parent,
-				       O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	BFS_FD int dir = open_directory_to_read(fs, parent);
 
 	return dir < 0 ? dir
 		       : make_file(fs, dir, mode, owner, ret_entry, ret_file);
