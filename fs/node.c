@@ -3,6 +3,7 @@
 
 #include "fd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 /*
@@ -30,17 +32,27 @@ struct handle {
 struct entry {
 	struct entry *next;
 	uint64_t nodeid, lookups;
-	int fd; /* O_PATH */
+	uint64_t parent; /* inode number of the directory that has `name` */
+	char *name;      /* NULL: not known, so that `fd` has to stay */
+	int fd;          /* O_PATH; -1: closed, see spare_descriptors() */
 };
 
-enum { BUCKETS = 4096, HELD_MAX = 1024 };
+enum {
+	BUCKETS = 1 << 14,
+	HELD_MAX = 1024,  /* files without a name */
+	FDS_MAX = 4096,   /* descriptors of the table */
+	DEPTH_MAX = 256,  /* directories to be opened again, one in another */
+};
 
 struct bfs_nodes {
 	int root_fd;
 	dev_t device;
 	enum shape shape;
 	int handle_type, mount_id;
-	pthread_mutex_t lock; /* protects buckets and their entries */
+	uint64_t root_ino;
+	pthread_mutex_t lock; /* protects what follows */
+	unsigned int fds, fds_max; /* of entries */
+	unsigned int hand;         /* bucket where descriptors are closed next */
 	struct entry *buckets[BUCKETS];
 	atomic_uint held; /* entries by bfs_node_hold() */
 };
@@ -115,6 +127,17 @@ static enum shape find_shape(struct bfs_nodes *nodes, uint64_t root_ino)
 	return SHAPE_NONE;
 }
 
+/* Half of what there may be is for requests at work. */
+static unsigned int most_descriptors(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 ||
+	    files.rlim_cur > 2 * FDS_MAX)
+		return FDS_MAX;
+	return (unsigned int)files.rlim_cur / 2;
+}
+
 int bfs_nodes_create(int root_fd, struct bfs_nodes **ret_nodes)
 {
 	struct bfs_nodes *nodes = calloc(1, sizeof(*nodes));
@@ -130,10 +153,28 @@ int bfs_nodes_create(int root_fd, struct bfs_nodes **ret_nodes)
 	}
 	nodes->root_fd = root_fd;
 	nodes->device = st.st_dev;
+	nodes->root_ino = st.st_ino;
+	nodes->fds_max = most_descriptors();
 	pthread_mutex_init(&nodes->lock, NULL);
 	nodes->shape = find_shape(nodes, st.st_ino);
 	*ret_nodes = nodes;
 	return 0;
+}
+
+static void close_entry(struct bfs_nodes *nodes, struct entry *e)
+{
+	if (e->fd < 0)
+		return;
+	close(e->fd);
+	e->fd = -1;
+	nodes->fds--;
+}
+
+static void drop_entry(struct bfs_nodes *nodes, struct entry *e)
+{
+	close_entry(nodes, e);
+	free(e->name);
+	free(e);
 }
 
 void bfs_nodes_destroy(struct bfs_nodes *nodes)
@@ -143,8 +184,7 @@ void bfs_nodes_destroy(struct bfs_nodes *nodes)
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (struct entry *e = nodes->buckets[i], *next; e; e = next) {
 			next = e->next;
-			close(e->fd);
-			free(e);
+			drop_entry(nodes, e);
 		}
 	pthread_mutex_destroy(&nodes->lock);
 	free(nodes);
@@ -154,14 +194,40 @@ void bfs_nodes_destroy(struct bfs_nodes *nodes)
 static struct entry **find_entry(struct bfs_nodes *nodes, uint64_t nodeid)
 {
 	struct entry **link =
-		&nodes->buckets[nodeid * UINT64_C(0x9E3779B97F4A7C15) >> 52];
+		&nodes->buckets[nodeid * UINT64_C(0x9E3779B97F4A7C15) >> 50];
+
+	static_assert(BUCKETS == 1 << (64 - 50), "the hash has this many bits");
 
 	while (*link && (*link)->nodeid != nodeid)
 		link = &(*link)->next;
 	return link;
 }
 
-/* Note one lookup of an inode; takes fd when it is the first. `lock` held. */
+/* Close descriptors that can be opened again by name, bucket after bucket. */
+static void spare_descriptors(struct bfs_nodes *nodes)
+{
+	const unsigned int enough = nodes->fds_max - nodes->fds_max / 8;
+
+	if (nodes->fds <= nodes->fds_max)
+		return;
+	for (unsigned int i = 0; i < BUCKETS && nodes->fds > enough; i++) {
+		nodes->hand = (nodes->hand + 1) % BUCKETS;
+		for (struct entry *e = nodes->buckets[nodes->hand]; e;
+		     e = e->next)
+			if (e->name)
+				close_entry(nodes, e);
+	}
+}
+
+static void give_fd(struct bfs_nodes *nodes, struct entry *e, int *fd)
+{
+	if (e->fd >= 0)
+		return;
+	e->fd = bfs_fd_take(fd);
+	nodes->fds++;
+}
+
+/* Note lookups of an inode; takes fd where it has none. `lock` held. */
 static int note_lookup(struct bfs_nodes *nodes, uint64_t nodeid, int *fd,
 		       uint64_t lookups)
 {
@@ -171,10 +237,62 @@ static int note_lookup(struct bfs_nodes *nodes, uint64_t nodeid, int *fd,
 		if (!(*link = calloc(1, sizeof(**link))))
 			return -ENOMEM;
 		(*link)->nodeid = nodeid;
-		(*link)->fd = bfs_fd_take(fd);
+		(*link)->fd = -1;
 	}
+	give_fd(nodes, *link, fd);
 	(*link)->lookups += lookups;
 	return 0;
+}
+
+/*
+ * The descriptor of an entry, opened again by its directory and name if it was
+ * closed; borrowed. -ESTALE: it is not there any more. `lock` held.
+ */
+static int fd_of_entry(struct bfs_nodes *nodes, struct entry *e, int depth)
+{
+	struct entry *parent;
+	BFS_FD int fd = -1;
+	struct stat st;
+	int dir = nodes->root_fd;
+
+	if (e->fd >= 0)
+		return e->fd;
+	if (!e->name || depth == DEPTH_MAX)
+		return -ESTALE;
+	if (e->parent != nodes->root_ino) {
+		parent = *find_entry(nodes, e->parent);
+		dir = parent ? fd_of_entry(nodes, parent, depth + 1) : -ESTALE;
+	}
+	if (dir < 0)
+		return dir;
+	fd = openat(dir, e->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR ? -ESTALE : -errno;
+	if (fstat(fd, &st) < 0 || st.st_ino != e->nodeid ||
+	    st.st_dev != nodes->device)
+		return -ESTALE;
+	give_fd(nodes, e, &fd);
+	return e->fd;
+}
+
+void bfs_node_named(struct bfs_nodes *nodes, uint64_t nodeid, int dir_fd,
+		    const char *name)
+{
+	struct entry *e;
+	struct stat st;
+
+	if (nodes->shape != SHAPE_NONE || fstat(dir_fd, &st) < 0)
+		return;
+	pthread_mutex_lock(&nodes->lock);
+	e = *find_entry(nodes, nodeid);
+	if (e && (!e->name || strcmp(e->name, name))) {
+		free(e->name);
+		e->name = strdup(name);
+	}
+	if (e)
+		e->parent = st.st_ino;
+	spare_descriptors(nodes);
+	pthread_mutex_unlock(&nodes->lock);
 }
 
 static int lookup_in_table(struct bfs_nodes *nodes, int dir_fd,
@@ -262,6 +380,13 @@ static int open_path_fd(int fd, int flags)
 	return copy < 0 ? -errno : copy;
 }
 
+static int open_entry(struct bfs_nodes *nodes, struct entry *e, int flags)
+{
+	int fd = fd_of_entry(nodes, e, 0);
+
+	return fd < 0 ? fd : open_path_fd(fd, flags);
+}
+
 static int open_from_table(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
 {
 	BFS_FD int found = -1;
@@ -269,11 +394,11 @@ static int open_from_table(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
 	int r = -ENOENT;
 
 	pthread_mutex_lock(&nodes->lock);
-	e = *find_entry(nodes, nodeid);
-	if (e)
-		r = open_path_fd(e->fd, flags);
+	if ((e = *find_entry(nodes, nodeid)))
+		r = open_entry(nodes, e, flags);
+	spare_descriptors(nodes);
 	pthread_mutex_unlock(&nodes->lock);
-	if (e)
+	if (e && r != -ESTALE)
 		return r;
 	if ((found = search_pool(nodes, nodeid)) < 0)
 		return found;
@@ -313,15 +438,33 @@ int bfs_node_of(struct bfs_nodes *nodes, int fd, uint64_t *ret_nodeid)
 	return 0;
 }
 
+/* Of a table of looked-up files: its descriptor has to stay from now on. */
+static void keep_nameless(struct bfs_nodes *nodes, uint64_t nodeid, int *fd)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&nodes->lock);
+	if ((e = *find_entry(nodes, nodeid))) {
+		give_fd(nodes, e, fd);
+		free(e->name);
+		e->name = NULL;
+	}
+	pthread_mutex_unlock(&nodes->lock);
+}
+
 void bfs_node_hold(struct bfs_nodes *nodes, int *fd)
 {
 	struct stat st;
 	uint64_t nodeid;
 
-	/* A table of looked-up files has it already. */
-	if (nodes->shape == SHAPE_NONE || fstat(*fd, &st) < 0 ||
-	    st.st_nlink > 0 || atomic_load(&nodes->held) >= HELD_MAX ||
+	if (fstat(*fd, &st) < 0 || st.st_nlink > 0 ||
 	    bfs_node_of(nodes, *fd, &nodeid) < 0)
+		return;
+	if (nodes->shape == SHAPE_NONE) {
+		keep_nameless(nodes, nodeid, fd);
+		return;
+	}
+	if (atomic_load(&nodes->held) >= HELD_MAX)
 		return;
 	pthread_mutex_lock(&nodes->lock);
 	if (note_lookup(nodes, nodeid, fd, 1) == 0 && *fd < 0)
@@ -370,8 +513,7 @@ void bfs_node_forget(struct bfs_nodes *nodes, uint64_t nodeid, uint64_t count)
 	e = *link;
 	if (e && is_forgotten(nodes, e, count)) {
 		*link = e->next;
-		close(e->fd);
-		free(e);
+		drop_entry(nodes, e);
 		if (nodes->shape != SHAPE_NONE)
 			atomic_fetch_sub(&nodes->held, 1);
 	}

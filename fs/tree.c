@@ -71,8 +71,11 @@ int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
 	/* The name is looked up once: nodeid, attributes and record have to be
 	 * of one file, or one file's mode would guard another's bytes. */
 	BFS_FD int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int r = fd < 0 ? -errno : entry_of(fs, fd, ret_entry);
 
-	return fd < 0 ? -errno : entry_of(fs, fd, ret_entry);
+	if (r == 0)
+		bfs_node_named(fs->nodes, ret_entry->nodeid, dir_fd, name);
+	return r;
 }
 
 int bfs_lookup(struct bfs_fs *fs, uint64_t parent, const char *name,
@@ -318,6 +321,7 @@ int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 		unmake_file(&file, &entry);
 		return r;
 	}
+	bfs_node_named(fs->nodes, entry.nodeid, dir, name);
 	entry.st.st_nlink = 1;
 	*ret_entry = entry;
 	if (ret_file) {
@@ -470,6 +474,16 @@ int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags)
 	return 0;
 }
 
+/* What is there was there before under another name. */
+static void note_name(struct bfs_fs *fs, int dir, const char *name)
+{
+	BFS_FD int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	uint64_t nodeid;
+
+	if (fd >= 0 && bfs_node_of(fs->nodes, fd, &nodeid) == 0)
+		bfs_node_named(fs->nodes, nodeid, dir, name);
+}
+
 int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       uint64_t new_parent, const char *new_name, unsigned int flags)
 {
@@ -483,6 +497,9 @@ int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 	victim = open_victim(fs, to, new_name);
 	if (renameat2(from, name, to, new_name, flags) < 0)
 		return -errno;
+	note_name(fs, to, new_name);
+	if (flags & RENAME_EXCHANGE)
+		note_name(fs, from, name);
 	if (victim >= 0)
 		bfs_node_hold(fs->nodes, &victim);
 	return 0;

@@ -13,7 +13,7 @@ setup_file() {
 	cp "$BUILD/bin/bufferfs" "$BUILD/bin/iobuf" "$BUILD/bin/mapper" \
 		"$BUILD/bin/stress" "$BATS_FILE_TMPDIR/bin"
 	BUILD=$BATS_FILE_TMPDIR
-	AS='setpriv --reuid=nobody --regid=nogroup --clear-groups'
+	AS='prlimit --nofile=1024:1024 setpriv --reuid=nobody --regid=nogroup --clear-groups'
 	mount_fs
 }
 
@@ -104,4 +104,36 @@ m.flush()'"
 	assert_success
 	as_user 'rm -rf stress'
 	assert_equal "$(as_user 'ls -d stress 2>/dev/null || true')" ''
+}
+
+@test "more files than the daemon may open are known, moved and removed" {
+	run as_user "mkdir many && cd many && /usr/bin/python3 -c '
+import os
+for i in range(3000):
+    with open(str(i), \"w\") as f: f.write(str(i))
+os.mkdir(\"into\")
+for i in range(0, 3000, 3): os.rename(str(i), \"into/%d\" % i)
+os.rename(\"into\", \"moved\")
+for i in range(3000):
+    with open((\"moved/%d\" if i % 3 == 0 else \"%d\") % i) as f: assert f.read() == str(i)
+f = open(\"1\"); os.unlink(\"1\")
+for i in range(2, 3000, 3): os.stat(str(i))
+assert f.read() == \"1\"
+'"
+	assert_success
+	as_user 'rm -r many'
+}
+
+@test "what was opened before a mode forbade it is read and written on" {
+	run as_user "/usr/bin/python3 -c '
+import os
+f = os.open(\"shut\", os.O_RDWR | os.O_CREAT, 0)
+os.write(f, b\"written\")
+assert os.pread(f, 9, 0) == b\"written\"
+g = os.open(\"later\", os.O_RDWR | os.O_CREAT, 0o644)
+os.fchmod(g, 0)
+os.write(g, b\"too\")
+assert os.fstat(g).st_size == 3
+'"
+	assert_success
 }
