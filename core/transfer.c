@@ -312,6 +312,13 @@ int iobuf_zero_bytes(struct iobuf *buffer, uint64_t offset, uint64_t size)
 	return zero(buffer, offset, offset + size);
 }
 
+/* What a mapping shows of the last page past the end is zero (mmap(2)). */
+static int zero_page_past(struct iobuf *b, uint64_t length)
+{
+	return zero(b, length, least(iobuf_round_up(length, iobuf_page_bytes()),
+				     b->spec.capacity));
+}
+
 int iobuf_truncate(struct iobuf *buffer, uint64_t length)
 {
 	int r = 0;
@@ -322,7 +329,8 @@ int iobuf_truncate(struct iobuf *buffer, uint64_t length)
 		return -EFBIG;
 
 	IOBUF_LOCKED(buffer);
-	r = extend_fixed(buffer, length);
+	r = length < iobuf_get_length(buffer) ? zero_page_past(buffer, length)
+					      : extend_fixed(buffer, length);
 	if (r == 0)
 		atomic_store(&buffer->length, length);
 	return r;

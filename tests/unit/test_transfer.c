@@ -280,6 +280,8 @@ static void truncate_grows_with_zeros(void **state)
 	(void)state;
 	assert_int_equal(iobuf_truncate(b, 10), 0);
 	assert_int_equal(iobuf_get_length(b), 10);
+	assert_true(all_bytes_are(p + 10, 4096 - 10, 0));
+	assert_int_equal(p[4096], 0xff);
 	assert_int_equal(iobuf_truncate(b, 200000), 0);
 	assert_int_equal(iobuf_get_length(b), 200000);
 	assert_true(all_bytes_are(p, 10, 0xff));
