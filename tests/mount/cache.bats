@@ -7,7 +7,7 @@ teardown_file() { unmount_fs; }
 
 setup() {
 	cd "$MNT" || exit
-	rm -rf ./*
+	rm -rf "${MNT:?}"/*
 }
 
 MODES='default inhibit writethru copyback writecombine'

@@ -49,7 +49,7 @@ mount_uring() {
 	cmp random copy
 	seq 1000 | xargs touch
 	assert_equal "$(find . -name '[0-9]*' | wc -l)" 1000
-	rm -r ./*
+	rm -r "${MNT:?}"/*
 	assert_equal "$(ls -A)" ''
 }
 

@@ -68,7 +68,7 @@ phase() { # NAME FILES: run it, print and note its rate
 
 @test "rm -rf removes $FILES files" {
 	phase create "$FILES"
-	rm -rf ./*
+	rm -rf "${MNT:?}"/*
 	assert_equal "$(find . -mindepth 1 | wc -l)" 0
 }
 

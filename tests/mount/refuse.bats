@@ -7,7 +7,7 @@ teardown_file() { unmount_fs; }
 
 setup() {
 	cd "$MNT" || exit
-	rm -rf ./*
+	rm -rf "${MNT:?}"/*
 	touch empty
 	spec fixed 'capacity=8192,tag=keep'
 	printf 'contents' | dd of=fixed conv=notrunc status=none

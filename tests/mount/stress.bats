@@ -40,7 +40,7 @@ few_fds() { [ "$(fds)" -le $(($(cat "$BATS_FILE_TMPDIR/fds") + 4)) ]; }
 }
 
 @test "rm -rf leaves an empty tree, an empty pool, nothing wired" {
-	rm -rf ./*
+	rm -rf "${MNT:?}"/*
 	assert_equal "$(find . -mindepth 1)" ''
 	eventually state_is . wired 0
 	eventually state_is . contiguous 0
