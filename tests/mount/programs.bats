@@ -503,11 +503,13 @@ END
 	in_each_kind make_works
 }
 
+runs() { [ "$(readlink "/proc/$1/exe")" = "$2" ]; } # PID PROGRAM
+
 @test "a program is executed, and is busy for writers meanwhile" {
 	cp /bin/sleep sleeper
 	./sleeper 1000 3>&- &
 	pid=$!
-	eventually [ "$(readlink "/proc/$pid/exe")" = "$MNT/sleeper" ]
+	eventually runs $pid "$MNT/sleeper"
 	assert_equal "$(errno_of 'os.open(m + "sleeper", os.O_WRONLY)')" ETXTBSY
 	assert_equal "$(errno_of 'os.truncate(m + "sleeper", 0)')" ETXTBSY
 	cp --remove-destination /bin/true sleeper
