@@ -151,6 +151,7 @@ restores() { # TOOL FILESYSTEM
 
 @test "a specification with the length of what a file holds makes it that buffer" {
 	cd "$MNT"
+	local wired=$(state . wired)
 	head -c 5000 /dev/urandom >"$BATS_TEST_TMPDIR/bytes"
 	for kind in wired 'capacity=8K' 'wired,capacity=8K' \
 		'contiguous,capacity=64K' 'wired,unshared,capacity=5000' \
@@ -166,7 +167,7 @@ restores() { # TOOL FILESYSTEM
 		done
 		rm file direct
 	done
-	eventually state_is . wired "$(state . wired)"
+	eventually state_is . wired "$wired"
 }
 
 @test "without the length, or with another, what is allocated stays as it is: EBUSY" {
