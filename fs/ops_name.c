@@ -14,7 +14,7 @@ mode_t bfs_begin_umask(fuse_req_t req)
 	/* Threads share a umask until they ask for one of their own. */
 	if (!own_umask)
 		own_umask = unshare(CLONE_FS) == 0;
-	return own_umask ? umask(fuse_req_ctx(req)->umask & 0777) : 0;
+	return umask(fuse_req_ctx(req)->umask & 0777);
 }
 
 void bfs_end_umask(const mode_t *unused)

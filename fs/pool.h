@@ -5,7 +5,8 @@
  *
  * Without -o pool= it is a tmpfs of our own in a directory that only we may
  * enter: /run/bufferfs/NAME for root, /dev/shm/bufferfs-UID/NAME for others,
- * where only root of a user namespace (unshare -Urm) mounts one. NAME is the mount point, escaped.
+ * where only root of a user namespace (unshare -Urm) mounts one. NAME is the
+ * mount point, escaped.
  */
 #ifndef BFS_POOL_H
 #define BFS_POOL_H

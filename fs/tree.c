@@ -164,6 +164,15 @@ static mode_t without_set_id(const struct stat *st, pid_t caller)
 	return kept;
 }
 
+static bool has_capabilities(int fd, const char *path)
+{
+	ssize_t n = fgetxattr(fd, "security.capability", NULL, 0);
+
+	if (n < 0 && errno == EBADF) /* O_PATH */
+		n = getxattr(path, "security.capability", NULL, 0);
+	return n > 0;
+}
+
 bool bfs_kill_privileges(int fd, bool kill_suidgid, pid_t caller)
 {
 	const struct bfs_fd_path path = bfs_fd_path(fd);
@@ -171,7 +180,7 @@ bool bfs_kill_privileges(int fd, bool kill_suidgid, pid_t caller)
 	mode_t kept;
 
 	/* By whoever writes; looked for first, as that takes no lock. */
-	if (getxattr(path.text, "security.capability", NULL, 0) > 0)
+	if (has_capabilities(fd, path.text))
 		removexattr(path.text, "security.capability");
 	if (!kill_suidgid || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return false;

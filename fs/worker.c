@@ -113,7 +113,8 @@ static void agree(void *userdata, struct fuse_conn_info *conn)
 	fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
 	fuse_set_feature_flag(conn, FUSE_CAP_NO_OPENDIR_SUPPORT);
 	/* The umask comes with each request: see BFS_CALLER_UMASK(). */
-	fuse_set_feature_flag(conn, FUSE_CAP_DONT_MASK);
+	if (fs.own_umasks)
+		fuse_set_feature_flag(conn, FUSE_CAP_DONT_MASK);
 	if (fs.access_lists)
 		fuse_set_feature_flag(conn, FUSE_CAP_POSIX_ACL);
 	/* A handle that somebody makes up must not reach beyond the pool. */
@@ -523,7 +524,8 @@ static int start(int argc, char **argv)
 	lift_limits();
 	rule_own_files();
 	bfs_record_use_trusted(may_pass_through());
-	fs.access_lists = keeps_access_lists();
+	fs.own_umasks = unshare(CLONE_FS) == 0;
+	fs.access_lists = fs.own_umasks && keeps_access_lists();
 	if ((r = load_defaults()) < 0 ||
 	    (r = bfs_nodes_create(fs.root_fd, &fs.nodes)) < 0 ||
 	    (r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
