@@ -77,7 +77,8 @@ extern const struct user alice, bob, carol, root_user;
  * on when it has ended. Observations can be made in it, variables cannot be
  * set.
  */
-#define AS(who) for (bool child_ = begin_as(&(who)); child_; end_as())
+#define AS(who)                                                                \
+	for (bool child_ = begin_as(&(who)); child_; child_ = false, end_as())
 bool begin_as(const struct user *who);
 _Noreturn void end_as(void);
 /* Become that user for the rest of this process. */
@@ -87,7 +88,7 @@ void become(const struct user *who);
  * IN_CHILD(pid) { ... }: the block runs in a process of its own, and the case
  * goes on at once. wait_for() tells how it ended, as wait(2) does.
  */
-#define IN_CHILD(pid) for ((pid) = begin_child(); (pid) == 0; end_as())
+#define IN_CHILD(pid) for ((pid) = begin_child(); (pid) == 0; (pid)++, end_as())
 pid_t begin_child(void);
 int wait_for(pid_t pid);
 
