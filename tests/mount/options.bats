@@ -137,3 +137,30 @@ teardown() {
 	run "$SOURCE/scripts/down" "$BATS_TEST_TMPDIR/other"
 	assert_success
 }
+
+@test "-o noatime holds for reads past the daemon and by it" {
+	mount_fs -o noatime
+	echo content >"$MNT/plain"
+	spec "$MNT/fixed" capacity=4K
+	for file in plain fixed; do
+		touch -a -d 1990-01-01 "$MNT/$file"
+		head -c 1 "$MNT/$file" >/dev/null
+		assert_equal "$(stat -c %x "$MNT/$file" | cut -c 1-10)" 1990-01-01
+	done
+}
+
+@test "-o fsname= is the source that mount(8) shows" {
+	mount_fs -o fsname=a-name
+	assert_equal "$(findmnt -no SOURCE,FSTYPE "$MNT" | tr -s ' ')" \
+		'a-name fuse.bufferfs'
+}
+
+@test "a mount right after an unmount finds its pool free, and empty" {
+	mkdir -p "$BATS_TEST_TMPDIR/other"
+	for _ in $(seq 20); do
+		bufferfs "$BATS_TEST_TMPDIR/other"
+		assert_equal "$(ls -A "$BATS_TEST_TMPDIR/other")" ''
+		touch "$BATS_TEST_TMPDIR/other/file"
+		umount "$BATS_TEST_TMPDIR/other"
+	done
+}
