@@ -87,15 +87,14 @@ int bfs_file_truncate(struct bfs_file *file, uint64_t size)
 static const struct allocation {
 	int mode;
 	bool reserves, moves_end, zeroes;
-	bool zeroes_in_place; /* even where the pool could punch, or cannot */
 } allocations[] = {
 	{ 0, .reserves = true, .moves_end = true },
 	{ FALLOC_FL_KEEP_SIZE, .reserves = true },
 	{ FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, .zeroes = true },
 	{ FALLOC_FL_ZERO_RANGE, .reserves = true, .moves_end = true,
-	  .zeroes = true, .zeroes_in_place = true },
+	  .zeroes = true },
 	{ FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, .reserves = true,
-	  .zeroes = true, .zeroes_in_place = true },
+	  .zeroes = true },
 };
 
 static const struct allocation *find_allocation(int mode)
@@ -104,6 +103,15 @@ static const struct allocation *find_allocation(int mode)
 		if (allocations[i].mode == mode)
 			return &allocations[i];
 	return NULL;
+}
+
+static int allocate_in_pool(const struct bfs_file *file, int mode,
+			    uint64_t offset, uint64_t end)
+{
+	return fallocate(file->fd, mode, (off_t)offset,
+			 (off_t)(end - offset)) < 0
+		       ? -errno
+		       : 0;
 }
 
 /* Of a fixed buffer and of a wired one all is reserved that is within its end:
@@ -117,10 +125,7 @@ static int reserve(struct bfs_file *file, bool moves_end, uint64_t offset,
 
 	if (is_plain_file(file) || !(moves_end ||
 				     bfs_record_is_fixed(&file->record)))
-		return fallocate(file->fd, mode, (off_t)offset,
-				 (off_t)(end - offset)) < 0
-			       ? -errno
-			       : 0;
+		return allocate_in_pool(file, mode, offset, end);
 	if ((r = bfs_file_stat(file, &st)) < 0)
 		return r;
 	return moves_end && end > (uint64_t)st.st_size
@@ -157,10 +162,9 @@ int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 		return allocate_by_size(file, end);
 	if (!(row = find_allocation(mode)))
 		return -EOPNOTSUPP;
-	if (is_plain_file(file) && !row->zeroes_in_place)
-		return fallocate(file->fd, mode, (off_t)offset, (off_t)size) < 0
-			       ? -errno
-			       : 0;
+	/* A tmpfs reserves and it punches; it does not do both at once. */
+	if (is_plain_file(file) && !(row->reserves && row->zeroes))
+		return allocate_in_pool(file, mode, offset, end);
 	if (bfs_record_is_fixed(&file->record) &&
 	    end > file->record.spec.capacity) {
 		if (row->reserves)

@@ -261,37 +261,40 @@ bool bfs_inode_is_known(struct bfs_inode_table *table, uint64_t nodeid)
 /*
  * The kernel writes to a backing file with the rights of whoever registered it,
  * and a write by CAP_FSETID leaves set-ID bits alone: this thread does without
- * it for the moment. `effective` as it was before.
+ * it for the moment.
  */
-static bool set_fsetid(bool effective)
-{
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = { 0 };
-	const uint32_t bit = 1u << CAP_FSETID;
-	bool before;
+struct capabilities {
+	struct __user_cap_header_struct header;
+	struct __user_cap_data_struct data[2];
+};
 
-	if (syscall(SYS_capget, &header, data) < 0)
+/* False: it had none to drop, and nothing is to be restored. */
+static bool drop_fsetid(struct capabilities *ret_former)
+{
+	const uint32_t bit = 1u << CAP_FSETID;
+	struct capabilities c = {
+		.header.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+
+	if (syscall(SYS_capget, &c.header, c.data) < 0 ||
+	    !(c.data[0].effective & bit))
 		return false;
-	before = data[0].effective & bit;
-	data[0].effective &= ~bit;
-	data[0].effective |= effective ? bit : 0;
-	if (before != effective && syscall(SYS_capset, &header, data) < 0)
-		return false;
-	return before;
+	*ret_former = c;
+	c.data[0].effective &= ~bit;
+	return syscall(SYS_capset, &c.header, c.data) == 0;
 }
 
 static int open_backing(const struct bfs_inode_table *t, int fd)
 {
 	struct backing_map map = { .fd = fd };
-	const bool had_fsetid = set_fsetid(false);
+	struct capabilities former;
+	const bool dropped = drop_fsetid(&former);
 	int id = ioctl(t->fuse_fd, BACKING_OPEN, &map);
 
 	if (id < 0)
 		id = -errno;
-	if (had_fsetid)
-		set_fsetid(true);
+	if (dropped)
+		syscall(SYS_capset, &former.header, former.data);
 	return id ? id : -EIO;
 }
 

@@ -295,6 +295,15 @@ void bfs_node_named(struct bfs_nodes *nodes, uint64_t nodeid, int dir_fd,
 	pthread_mutex_unlock(&nodes->lock);
 }
 
+void bfs_node_moved(struct bfs_nodes *nodes, int dir_fd, const char *name)
+{
+	struct stat st;
+
+	if (nodes->shape == SHAPE_NONE &&
+	    fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		bfs_node_named(nodes, st.st_ino, dir_fd, name);
+}
+
 static int lookup_in_table(struct bfs_nodes *nodes, int dir_fd,
 			   const char *name, uint64_t *ret_nodeid)
 {
@@ -318,19 +327,26 @@ static int lookup_in_table(struct bfs_nodes *nodes, int dir_fd,
 	return r;
 }
 
-int bfs_node_lookup(struct bfs_nodes *nodes, int dir_fd, const char *name,
-		    uint64_t *ret_nodeid)
+/* Where a nodeid is a handle. */
+static int nodeid_of_handle(const struct bfs_nodes *nodes, int dir_fd,
+			    const char *name, uint64_t *ret_nodeid)
 {
 	struct handle h;
 	int mount_id, r;
 
-	if (nodes->shape == SHAPE_NONE)
-		return lookup_in_table(nodes, dir_fd, name, ret_nodeid);
 	if ((r = get_handle(dir_fd, name, &h, &mount_id)) < 0)
 		return r;
 	if (mount_id != nodes->mount_id)
 		return -EXDEV;
 	return encode(nodes, &h, ret_nodeid);
+}
+
+int bfs_node_lookup(struct bfs_nodes *nodes, int dir_fd, const char *name,
+		    uint64_t *ret_nodeid)
+{
+	return nodes->shape == SHAPE_NONE
+		       ? lookup_in_table(nodes, dir_fd, name, ret_nodeid)
+		       : nodeid_of_handle(nodes, dir_fd, name, ret_nodeid);
 }
 
 /*
@@ -424,14 +440,10 @@ static int open_held(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
 
 int bfs_node_of(struct bfs_nodes *nodes, int fd, uint64_t *ret_nodeid)
 {
-	struct handle h;
 	struct stat st;
-	int mount_id, r;
 
-	if (nodes->shape != SHAPE_NONE) {
-		r = get_handle(fd, "", &h, &mount_id);
-		return r < 0 ? r : encode(nodes, &h, ret_nodeid);
-	}
+	if (nodes->shape != SHAPE_NONE)
+		return nodeid_of_handle(nodes, fd, "", ret_nodeid);
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	*ret_nodeid = st.st_ino;

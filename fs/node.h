@@ -6,9 +6,9 @@
  * mounted with inode32, ext4), a nodeid IS the file handle: there is no table,
  * a new worker knows every nodeid of its predecessor, and an idle file costs
  * no descriptor; the table keeps only nameless files that are still in use.
- * Elsewhere a nodeid is the inode number, and a table keeps for each
- * one that the kernel has looked up the directory and the name that it was found
- * by, and an O_PATH descriptor while there are some to spare.
+ * Elsewhere a nodeid is the inode number, and a table keeps for each one that
+ * the kernel has looked up the directory and the name that it was found by, and
+ * an O_PATH descriptor while there are some to spare.
  *
  * Every function may be called from any thread.
  */
@@ -45,6 +45,9 @@ int bfs_node_lookup(struct bfs_nodes *nodes, int dir_fd, const char *name,
  * when its descriptor was closed. A courtesy: without, the pool is searched. */
 void bfs_node_named(struct bfs_nodes *nodes, uint64_t nodeid, int dir_fd,
 		    const char *name);
+
+/* After a rename: what is `name` of dir_fd now was called something else. */
+void bfs_node_moved(struct bfs_nodes *nodes, int dir_fd, const char *name);
 
 /* The nodeid of an open file; no lookup. Errors as above. */
 int bfs_node_of(struct bfs_nodes *nodes, int fd, uint64_t *ret_nodeid);

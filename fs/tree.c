@@ -483,16 +483,6 @@ int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags)
 	return 0;
 }
 
-/* What is there was there before under another name. */
-static void note_name(struct bfs_fs *fs, int dir, const char *name)
-{
-	BFS_FD int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	uint64_t nodeid;
-
-	if (fd >= 0 && bfs_node_of(fs->nodes, fd, &nodeid) == 0)
-		bfs_node_named(fs->nodes, nodeid, dir, name);
-}
-
 int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       uint64_t new_parent, const char *new_name, unsigned int flags)
 {
@@ -506,9 +496,9 @@ int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 	victim = open_victim(fs, to, new_name);
 	if (renameat2(from, name, to, new_name, flags) < 0)
 		return -errno;
-	note_name(fs, to, new_name);
+	bfs_node_moved(fs->nodes, to, new_name);
 	if (flags & RENAME_EXCHANGE)
-		note_name(fs, from, name);
+		bfs_node_moved(fs->nodes, from, name);
 	if (victim >= 0)
 		bfs_node_hold(fs->nodes, &victim);
 	return 0;

@@ -266,7 +266,8 @@ int iobuf_set_length(struct iobuf *buffer, uint64_t length);
 /*
  * Change the size of a fixed buffer as ftruncate(2) does: as
  * iobuf_set_length(), but bytes between the old and a larger new length read
- * as zero, and so do those between a smaller one and the end of its page. Returns 0; -EFBIG beyond the capacity; errors of pwrite(2).
+ * as zero, and so do those between a smaller one and the end of its page.
+ * Returns 0; -EFBIG beyond the capacity; errors of pwrite(2).
  */
 int iobuf_truncate(struct iobuf *buffer, uint64_t length);
 

@@ -148,8 +148,8 @@ int iobuf_spec_parse(const char *text, size_t size, struct iobuf_spec *ret_spec,
  * Returns 0 and the complete specification in *ret_spec (which may be `asked`
  * or `defaults` itself); -EINVAL (pageable named for physical memory, purgeable
  * without pageable, a task without pageable, an unknown option bit, alignment
- * not a power of two, a length above the capacity); -EOVERFLOW (capacity + alignment does not fit in 63
- * bits, the range of off_t).
+ * not a power of two, a length above the capacity); -EOVERFLOW (capacity +
+ * alignment does not fit in 63 bits, the range of off_t).
  */
 int iobuf_spec_resolve(const struct iobuf_spec *asked,
 		       const struct iobuf_spec *defaults,
