@@ -98,3 +98,13 @@ bool bfs_may_keep_set_group_id(pid_t pid, gid_t group)
 	return strtoul(ids, NULL, 10) == group ||
 	       lists_group(find_values(&status, "\nGroups:"), group);
 }
+
+bool bfs_load_uid_map(struct bfs_uid_map *ret_map)
+{
+	char text[64] = "";
+	BFS_FD int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 &&
+	       sscanf(text, "%u %u %u", &ret_map->inside, &ret_map->outside,
+		      &ret_map->count) == 3;
+}

@@ -15,4 +15,11 @@ bool bfs_has_sys_admin(pid_t pid);
 /* Is it of that group, or may it set the bit for any (CAP_FSETID)? */
 bool bfs_may_keep_set_group_id(pid_t pid, gid_t group);
 
+/* Our user namespace, by the first line of its map: `count` uids from `inside`
+ * on are those from `outside` on there. False when it cannot be known. */
+struct bfs_uid_map {
+	unsigned int inside, outside, count;
+};
+bool bfs_load_uid_map(struct bfs_uid_map *ret_map);
+
 #endif

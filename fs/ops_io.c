@@ -149,46 +149,39 @@ static void refresh_attributes(struct bfs_fs *fs, uint64_t nodeid, bool changed)
 		fuse_lowlevel_notify_inval_inode(fs->session, nodeid, -1, 0);
 }
 
-/* Who writes, and whether he may keep set-ID bits. */
-struct rights {
-	bool kill_suidgid;
-	pid_t caller;
-};
-
-static struct rights rights_of(fuse_req_t req)
+static struct bfs_writer writer_of(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	return (struct rights){ ctx->uid != 0, ctx->pid };
+	return (struct bfs_writer){ ctx->uid, ctx->pid, ctx->uid != 0 };
 }
 
-/* The kernel knows better; libfuse tells from 3.18.3 on. */
-static struct rights rights_to_write(fuse_req_t req,
-				     const struct fuse_file_info *fi)
+/* The same where the kernel knows better; libfuse tells from 3.18.3 on. */
+static struct bfs_writer writer_by(fuse_req_t req,
+				   const struct fuse_file_info *fi)
 {
-	struct rights rights = rights_of(req);
+	struct bfs_writer writer = writer_of(req);
 
 #ifdef HAVE_KILL_SUIDGID
-	rights.kill_suidgid = fi->kill_suidgid;
+	writer.kill_suidgid = fi->kill_suidgid;
 #else
 	(void)fi;
 #endif
-	return rights;
+	return writer;
 }
 
-static int truncate_open(struct bfs_file *file, struct rights rights,
+static int truncate_open(struct bfs_file *file, struct bfs_writer writer,
 			 bool *ret_killed)
 {
 	int r = bfs_file_truncate(file, 0);
 
 	if (r == 0)
-		*ret_killed = bfs_kill_privileges(file->fd, rights.kill_suidgid,
-						  rights.caller);
+		*ret_killed = bfs_kill_privileges(file->fd, &writer);
 	return r;
 }
 
 static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi,
-		   struct rights rights, bool *ret_killed)
+		   struct bfs_writer writer, bool *ret_killed)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = open_data(fs, nodeid, fi->flags, &file);
@@ -197,7 +190,7 @@ static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi
 	if (r < 0 || (r = begin_open(&file, fi)) < 0)
 		return r;
 	if ((fi->flags & O_TRUNC) &&
-	    (r = truncate_open(&file, rights, ret_killed)) < 0)
+	    (r = truncate_open(&file, writer, ret_killed)) < 0)
 		drop_open(fs, file.inode, fi->fh, 0);
 	return r;
 }
@@ -206,7 +199,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct bfs_fs *fs = bfs_fs_of(req);
 	bool killed = false;
-	int r = do_open(fs, ino, fi, rights_to_write(req, fi), &killed);
+	int r = do_open(fs, ino, fi, writer_by(req, fi), &killed);
 
 	refresh_attributes(fs, ino, killed);
 	if (r < 0)
@@ -383,7 +376,7 @@ static bool appends(const struct bfs_file *file, const struct fuse_file_info *fi
 
 static int do_write(struct bfs_fs *fs, uint64_t nodeid, const char *bytes,
 		    size_t size, uint64_t offset, struct fuse_file_info *fi,
-		    struct rights rights, size_t *ret_size, bool *ret_killed)
+		    struct bfs_writer writer, size_t *ret_size, bool *ret_killed)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
@@ -393,8 +386,7 @@ static int do_write(struct bfs_fs *fs, uint64_t nodeid, const char *bytes,
 	r = bfs_file_write(&file, offset, appends(&file, fi), bytes, size,
 			   ret_size);
 	if (r == 0)
-		*ret_killed = bfs_kill_privileges(file.fd, rights.kill_suidgid,
-						  rights.caller);
+		*ret_killed = bfs_kill_privileges(file.fd, &writer);
 	return r;
 }
 
@@ -405,7 +397,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes,
 	size_t done = 0;
 	bool killed = false;
 	int r = do_write(fs, ino, bytes, size, (uint64_t)offset, fi,
-			 rights_to_write(req, fi), &done, &killed);
+			 writer_by(req, fi), &done, &killed);
 
 	refresh_attributes(fs, ino, killed);
 	if (r < 0)
@@ -415,7 +407,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes,
 }
 
 static int do_fallocate(struct bfs_fs *fs, uint64_t nodeid, int mode,
-			uint64_t offset, uint64_t size, struct rights rights,
+			uint64_t offset, uint64_t size, struct bfs_writer writer,
 			bool *ret_killed)
 {
 	BFS_FILE struct bfs_file file = { 0 };
@@ -423,8 +415,7 @@ static int do_fallocate(struct bfs_fs *fs, uint64_t nodeid, int mode,
 
 	if (r < 0 || (r = bfs_file_allocate(&file, mode, offset, size)) < 0)
 		return r;
-	*ret_killed = bfs_kill_privileges(file.fd, rights.kill_suidgid,
-					  rights.caller);
+	*ret_killed = bfs_kill_privileges(file.fd, &writer);
 	return 0;
 }
 
@@ -435,7 +426,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	struct bfs_fs *fs = bfs_fs_of(req);
 	bool killed = false;
 	int r = do_fallocate(fs, ino, mode, (uint64_t)offset, (uint64_t)size,
-			     rights_of(req), &killed);
+			     writer_of(req), &killed);
 
 	(void)fi;
 	refresh_attributes(fs, ino, killed);
@@ -443,12 +434,11 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 }
 
 static bool kill_privileges_of(struct bfs_fs *fs, uint64_t nodeid,
-			       struct rights rights)
+			       struct bfs_writer writer)
 {
 	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
 
-	return fd >= 0 && bfs_kill_privileges(fd, rights.kill_suidgid,
-					      rights.caller);
+	return fd >= 0 && bfs_kill_privileges(fd, &writer);
 }
 
 static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
@@ -465,8 +455,8 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offse
 	(void)to_fi;
 	(void)flags; /* none are defined */
 	if (r == 0 && done)
-		refresh_attributes(fs, to, kill_privileges_of(fs, to,
-							      rights_of(req)));
+		refresh_attributes(fs, to,
+				   kill_privileges_of(fs, to, writer_of(req)));
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

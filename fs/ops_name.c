@@ -116,13 +116,9 @@ static void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
 		     struct fuse_file_info *fi)
 {
 	struct bfs_fs *fs = bfs_fs_of(req);
-	struct statx stx = { 0 };
-	int r = bfs_statx(fs, ino, (unsigned int)mask, &stx);
-	const struct stat st = {
-		.st_mode = stx.stx_mode,
-		.st_size = (off_t)stx.stx_size,
-		.st_blocks = (blkcnt_t)stx.stx_blocks,
-	};
+	struct statx stx;
+	struct stat st;
+	int r = bfs_statx(fs, ino, (unsigned int)mask, &stx, &st);
 
 	(void)flags;
 	(void)fi;
@@ -155,8 +151,14 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 		.set_size = to_set & FUSE_SET_ATTR_SIZE,
 		.set_times = to_set & times,
 		.touch_owner = !(to_set & known),
-		.caller = { fuse_req_ctx(req)->uid, fuse_req_ctx(req)->pid },
-		.kill_suidgid = to_set & FUSE_SET_ATTR_KILL_SUID,
+		.writer = {
+			.uid = fuse_req_ctx(req)->uid,
+			.pid = fuse_req_ctx(req)->pid,
+			/* Where nothing is set, the kernel has not decided. */
+			.kill_suidgid = to_set & known
+				? to_set & FUSE_SET_ATTR_KILL_SUID
+				: fuse_req_ctx(req)->uid != 0,
+		},
 		.mode = attr->st_mode,
 		.owner = { to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1,
 			   to_set & FUSE_SET_ATTR_GID ? attr->st_gid

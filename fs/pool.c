@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool.h"
 
+#include "caller.h"
 #include "log.h"
 
 #include <errno.h>
@@ -108,16 +109,13 @@ static int resize_tmpfs(const struct bfs_config *config)
 /* Who we are outside a user namespace of our own. */
 static unsigned int outer_uid(void)
 {
-	unsigned int inside, outside, count;
-	FILE *map = fopen("/proc/self/uid_map", "re");
-	bool known = map && fscanf(map, "%u %u %u", &inside, &outside,
-				   &count) == 3;
+	const unsigned int uid = geteuid();
+	struct bfs_uid_map map;
 
-	if (map)
-		fclose(map);
-	return known && geteuid() >= inside && geteuid() - inside < count
-		       ? outside + (geteuid() - inside)
-		       : geteuid();
+	return bfs_load_uid_map(&map) && uid >= map.inside &&
+			       uid - map.inside < map.count
+		       ? map.outside + (uid - map.inside)
+		       : uid;
 }
 
 /* Where pools of our own are. Root of a user namespace alone has no say over

@@ -133,7 +133,7 @@ int bfs_getattr(struct bfs_fs *fs, uint64_t nodeid, struct stat *ret_st)
 }
 
 int bfs_statx(struct bfs_fs *fs, uint64_t nodeid, unsigned int mask,
-	      struct statx *ret_stx)
+	      struct statx *ret_stx, struct stat *ret_st)
 {
 	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
 	struct statx stx;
@@ -148,6 +148,7 @@ int bfs_statx(struct bfs_fs *fs, uint64_t nodeid, unsigned int mask,
 		return -errno;
 	stx.stx_size = (uint64_t)st.st_size;
 	*ret_stx = stx;
+	*ret_st = st;
 	return 0;
 }
 
@@ -173,7 +174,7 @@ static bool has_capabilities(int fd, const char *path)
 	return n > 0;
 }
 
-bool bfs_kill_privileges(int fd, bool kill_suidgid, pid_t caller)
+bool bfs_kill_privileges(int fd, const struct bfs_writer *writer)
 {
 	const struct bfs_fd_path path = bfs_fd_path(fd);
 	struct stat st;
@@ -182,9 +183,9 @@ bool bfs_kill_privileges(int fd, bool kill_suidgid, pid_t caller)
 	/* By whoever writes; looked for first, as that takes no lock. */
 	if (has_capabilities(fd, path.text))
 		removexattr(path.text, "security.capability");
-	if (!kill_suidgid || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (!writer->kill_suidgid || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return false;
-	kept = without_set_id(&st, caller);
+	kept = without_set_id(&st, writer->pid);
 	return kept != st.st_mode && chmod(path.text, kept & 07777) == 0;
 }
 
@@ -196,7 +197,7 @@ static int set_size(struct bfs_fs *fs, uint64_t nodeid,
 
 	if (r < 0 || (r = bfs_file_truncate(&file, a->size)) < 0)
 		return r;
-	bfs_kill_privileges(file.fd, a->kill_suidgid, a->caller.pid);
+	bfs_kill_privileges(file.fd, &a->writer);
 	return 0;
 }
 
@@ -205,18 +206,18 @@ static int set_size(struct bfs_fs *fs, uint64_t nodeid,
  * both clear, and nothing tells one from the other. Who could not write may
  * not.
  */
-static int touch_owner(int fd, const struct bfs_caller *caller)
+static int touch_owner(int fd, const struct bfs_writer *writer)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if ((st.st_mode & (S_ISUID | S_ISGID)) && caller->uid != 0 &&
-	    caller->uid != st.st_uid && !(st.st_mode & (S_IWGRP | S_IWOTH)))
+	if ((st.st_mode & (S_ISUID | S_ISGID)) && writer->uid != 0 &&
+	    writer->uid != st.st_uid && !(st.st_mode & (S_IWGRP | S_IWOTH)))
 		return -EPERM;
 	if (fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH) < 0)
 		return -errno;
-	bfs_kill_privileges(fd, caller->uid != 0, caller->pid);
+	bfs_kill_privileges(fd, writer);
 	return 0;
 }
 
@@ -230,7 +231,7 @@ int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
 		return r;
 	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
 		return fd;
-	if (a->touch_owner && (r = touch_owner(fd, &a->caller)) < 0)
+	if (a->touch_owner && (r = touch_owner(fd, &a->writer)) < 0)
 		return r;
 	if (a->set_owner &&
 	    fchownat(fd, "", a->owner.uid, a->owner.gid, AT_EMPTY_PATH) < 0)

@@ -38,26 +38,26 @@ int bfs_lookup_self(struct bfs_fs *fs, uint64_t nodeid,
 int bfs_lookup_parent(struct bfs_fs *fs, uint64_t nodeid,
 		      struct bfs_entry *ret_entry);
 
-/* What statx(2) tells, the time of birth too. */
+/* What statx(2) tells, the time of birth too, and what stat(2) does. */
 int bfs_statx(struct bfs_fs *fs, uint64_t nodeid, unsigned int mask,
-	      struct statx *ret_stx);
+	      struct statx *ret_stx, struct stat *ret_st);
 
-/* Who asks. */
-struct bfs_caller {
+/* Who writes, and whether he may keep set-ID bits. */
+struct bfs_writer {
 	uid_t uid;
 	pid_t pid;
+	bool kill_suidgid;
 };
 
 /* Which attributes to set, and to what. Times with tv_nsec UTIME_OMIT stay. */
 struct bfs_attributes {
 	bool set_mode, set_owner, set_size, set_times;
-	bool kill_suidgid; /* the one who truncates may not keep them */
 	bool touch_owner;  /* chown(2) to nobody else: clears set-ID bits */
 	mode_t mode;
 	struct bfs_owner owner; /* (uid_t)-1, (gid_t)-1: as it is */
 	uint64_t size;
 	struct timespec times[2];
-	struct bfs_caller caller;
+	struct bfs_writer writer;
 };
 
 /* -EFBIG past a capacity, -EPERM for touch_owner by one who is not the owner;
@@ -99,10 +99,10 @@ int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
 		 struct bfs_entry *ret_entry);
 
 /*
- * What a write takes away: file capabilities and, with kill_suidgid, the set-ID
- * bits that `caller` may not keep. O_PATH will do. True when the mode changed,
- * which the kernel does not expect of a write.
+ * What a write takes away: file capabilities and the set-ID bits that the
+ * writer may not keep. O_PATH will do. True when the mode changed, which the
+ * kernel does not expect of a write.
  */
-bool bfs_kill_privileges(int fd, bool kill_suidgid, pid_t caller);
+bool bfs_kill_privileges(int fd, const struct bfs_writer *writer);
 
 #endif

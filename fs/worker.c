@@ -12,13 +12,13 @@
 
 #include "ops.h"
 
+#include "caller.h"
 #include "fd.h"
 #include "log.h"
 #include "uring.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -27,7 +27,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -59,20 +58,10 @@ static struct {
  */
 static bool may_pass_through(void)
 {
-	char map[64] = "";
-	BFS_FD int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = { 0 };
-	unsigned int inside, outside, count;
+	struct bfs_uid_map map;
 
-	if (fd < 0 || read(fd, map, sizeof(map) - 1) <= 0 ||
-	    sscanf(map, "%u %u %u", &inside, &outside, &count) != 3 ||
-	    syscall(SYS_capget, &header, data) < 0)
-		return false;
-	return inside == 0 && outside == 0 && count == UINT32_MAX &&
-	       (data[0].effective & (1u << CAP_SYS_ADMIN));
+	return bfs_load_uid_map(&map) && map.inside == 0 && map.outside == 0 &&
+	       map.count == UINT32_MAX && bfs_has_sys_admin(getpid());
 }
 
 #ifdef FUSE_CAP_OVER_IO_URING
