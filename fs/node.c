@@ -2,11 +2,11 @@
 #include "node.h"
 
 #include "fd.h"
+#include "walk.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -349,42 +349,30 @@ int bfs_node_lookup(struct bfs_nodes *nodes, int dir_fd, const char *name,
 		       : nodeid_of_handle(nodes, dir_fd, name, ret_nodeid);
 }
 
-/*
- * A nodeid that the kernel learnt from an earlier worker: look for it in the
- * whole pool. nftw(3) has no argument for its function, hence the statics.
- */
-static struct {
-	pthread_mutex_t lock;
+/* A nodeid that the kernel learnt from an earlier worker: look for it in the
+ * whole pool. */
+struct search {
 	uint64_t nodeid;
-	dev_t device;
 	int fd;
-} search = { .lock = PTHREAD_MUTEX_INITIALIZER };
+};
 
-static int search_one(const char *path, const struct stat *st, int flag,
-		      struct FTW *where)
+static int search_one(void *context, const struct bfs_walk_entry *entry)
 {
-	(void)flag;
-	(void)where;
-	if (st->st_ino != search.nodeid || st->st_dev != search.device)
+	struct search *search = context;
+
+	if (entry->st.st_ino != search->nodeid)
 		return 0;
-	search.fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	search->fd = openat(entry->dir_fd, entry->name,
+			    O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	return 1;
 }
 
-static int search_pool(struct bfs_nodes *nodes, uint64_t nodeid)
+static int search_pool(const struct bfs_nodes *nodes, uint64_t nodeid)
 {
-	int fd;
+	struct search search = { .nodeid = nodeid, .fd = -1 };
 
-	pthread_mutex_lock(&search.lock);
-	search.nodeid = nodeid;
-	search.device = nodes->device;
-	search.fd = -1;
-	/* "/.": nftw(3) drops a slash at the end, and would stop at the link. */
-	nftw(bfs_fd_path_at(nodes->root_fd, ".").text, search_one, 16,
-	     FTW_PHYS | FTW_MOUNT);
-	fd = search.fd;
-	pthread_mutex_unlock(&search.lock);
-	return fd < 0 ? -ESTALE : fd;
+	bfs_walk(nodes->root_fd, search_one, &search);
+	return search.fd < 0 ? -ESTALE : search.fd;
 }
 
 static int open_path_fd(int fd, int flags)

@@ -113,14 +113,6 @@ static int decode(const struct stored *s, ssize_t size,
 	return 0;
 }
 
-int bfs_record_load(const char *path, struct bfs_record *ret_record)
-{
-	struct stored s;
-	ssize_t n = lgetxattr(path, xattr_name, &s, sizeof(s));
-
-	return decode(&s, n, ret_record);
-}
-
 /* By the link in /proc, which leads to the file, no further. */
 int bfs_record_load_path_fd(int fd, struct bfs_record *ret_record)
 {

@@ -36,13 +36,10 @@ void bfs_record_use_trusted(bool trusted);
 const char *bfs_record_xattr(void);
 
 /*
- * Load the record of what a path names, not following a symlink at its end.
- * Absent: bfs_record_plain(). 0; -EIO for a record that is not one; errors of
- * lgetxattr(2).
+ * Load the record of an open file or directory; O_PATH will do. Absent:
+ * bfs_record_plain(). 0; -EIO for a record that is not one; errors of
+ * getxattr(2).
  */
-int bfs_record_load(const char *path, struct bfs_record *ret_record);
-
-/* As above, of an open file or directory; O_PATH will do. */
 int bfs_record_load_fd(int fd, struct bfs_record *ret_record);
 
 /* As that, and faster for O_PATH. */

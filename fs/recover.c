@@ -5,10 +5,10 @@
 #include "fd.h"
 #include "file_internal.h"
 #include "log.h"
+#include "walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -65,38 +65,33 @@ static void wire_again(void *context, uint64_t nodeid)
 			strerror(-r));
 }
 
-/* nftw(3) has no argument for its function; one thread searches. */
-static struct bfs_fs *searched;
-
-static int wire_if_wired(const char *path, const struct stat *st, int flag,
-			 struct FTW *where)
+/* What an adopted pool has of wired buffers. */
+static int wire_if_wired(void *context, const struct bfs_walk_entry *entry)
 {
+	struct bfs_fs *fs = context;
+	BFS_FD int fd = -1;
 	struct bfs_record record;
 	uint64_t nodeid;
 
-	(void)where;
-	if (flag != FTW_F || !S_ISREG(st->st_mode) || st->st_size == 0 ||
-	    bfs_record_load(path, &record) < 0 ||
-	    (record.spec.options & IOBUF_PAGEABLE) ||
-	    bfs_node_lookup(searched->nodes, AT_FDCWD, path, &nodeid) < 0)
+	if (!S_ISREG(entry->st.st_mode) || entry->st.st_size == 0)
 		return 0;
-	wire_again(searched, nodeid);
-	bfs_node_forget(searched->nodes, nodeid, 1);
+	fd = openat(entry->dir_fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || bfs_record_load_path_fd(fd, &record) < 0 ||
+	    !bfs_record_is_wired(&record) ||
+	    bfs_node_lookup(fs->nodes, fd, "", &nodeid) < 0)
+		return 0;
+	wire_again(fs, nodeid);
+	bfs_node_forget(fs->nodes, nodeid, 1);
 	return 0;
 }
 
 static void *rewire(void *context)
 {
-	enum { TRIES = 16 };
 	struct bfs_fs *fs = context;
 
 	bfs_inode_each(fs->inodes, BFS_SLOT_WIRED, wire_again, fs);
-	searched = fs;
-	/* nftw(3) gives up when a directory vanishes under it: look again. */
-	for (int i = 0; fs->shared->config.adopted_pool && i < TRIES; i++)
-		if (nftw(bfs_fd_path_at(fs->root_fd, ".").text, wire_if_wired,
-			 16, FTW_PHYS | FTW_MOUNT) == 0)
-			break;
+	if (fs->shared->config.adopted_pool)
+		bfs_walk(fs->root_fd, wire_if_wired, fs);
 	return NULL;
 }
 
