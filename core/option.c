@@ -190,6 +190,19 @@ static int parse_task(struct slice value, struct iobuf_spec *spec,
 	return 0;
 }
 
+static int parse_life(struct slice value, struct iobuf_spec *spec,
+		      struct iobuf_reason *reason)
+{
+	if (slice_is(value, "unlink"))
+		spec->life = IOBUF_LIFE_UNLINK;
+	else if (slice_is(value, "lastclose"))
+		spec->life = IOBUF_LIFE_LASTCLOSE;
+	else
+		return refuse_value(reason, EINVAL, "life=", value,
+				    "not unlink or lastclose");
+	return 0;
+}
+
 static int parse_tag(struct slice value, struct iobuf_spec *spec,
 		     struct iobuf_reason *reason)
 {
@@ -280,6 +293,8 @@ static const struct option options[] = {
 	      "bits that a physical address may have"),
 	VALUE("task=", IOBUF_GIVEN_TASK, parse_task, "kernel|self|PID",
 	      "the process whose death unlinks the buffer"),
+	VALUE("life=", IOBUF_GIVEN_LIFE, parse_life, "unlink|lastclose",
+	      "what takes its name away: unlink, or the last close"),
 	VALUE("tag=", IOBUF_GIVEN_TAG, parse_tag, "TEXT",
 	      "a label, up to 63 bytes"),
 	VALUE("length=", IOBUF_GIVEN_LENGTH, parse_length, "N[K|M|G]",
@@ -425,6 +440,8 @@ int iobuf_spec_print(const struct iobuf_spec *spec, char *buf, size_t size)
 		print(&p, ",task=self");
 	else if (spec->task != IOBUF_TASK_KERNEL)
 		print(&p, ",task=%d", spec->task);
+	if (spec->life == IOBUF_LIFE_LASTCLOSE)
+		print(&p, ",life=lastclose");
 	if (spec->tag[0])
 		print(&p, ",tag=%s", spec->tag);
 	return printed(&p);

@@ -43,6 +43,8 @@ static struct iobuf_spec inherit(const struct iobuf_spec *asked,
 		spec.physical_mask = defaults->physical_mask;
 	if (!(asked->given & IOBUF_GIVEN_TASK))
 		spec.task = defaults->task;
+	if (!(asked->given & IOBUF_GIVEN_LIFE))
+		spec.life = defaults->life;
 	if (!(asked->given & IOBUF_GIVEN_TAG))
 		memcpy(spec.tag, defaults->tag, sizeof(spec.tag));
 	return spec;
@@ -157,6 +159,7 @@ int iobuf_spec_supported(const struct iobuf_spec *spec,
 	} missing[] = {
 		{ spec->options & IOBUF_PURGEABLE, "purgeable memory" },
 		{ spec->task != IOBUF_TASK_KERNEL, "a task's buffer" },
+		{ spec->life != IOBUF_LIFE_UNLINK, "a life up to a close" },
 	};
 
 	for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++)
@@ -170,6 +173,7 @@ int iobuf_spec_supported(const struct iobuf_spec *spec,
 bool iobuf_spec_equal(const struct iobuf_spec *a, const struct iobuf_spec *b)
 {
 	return a->options == b->options && a->task == b->task &&
+	       a->life == b->life &&
 	       a->capacity == b->capacity && a->alignment == b->alignment &&
 	       a->physical_mask == b->physical_mask && !strcmp(a->tag, b->tag);
 }

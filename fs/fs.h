@@ -13,6 +13,20 @@
 #include <iobuf/spec.h>
 
 struct fuse_session;
+struct bfs_fs;
+
+/*
+ * What the kernel has to be told when a file changes without being asked for
+ * it. Not to be called with a lock held: they may wait for requests. NULL:
+ * there is no kernel.
+ */
+struct bfs_notify {
+	/* Attributes of the file changed; with `bytes`, its contents too. */
+	void (*changed)(const struct bfs_fs *fs, uint64_t nodeid, bool bytes);
+	/* The entry `name` of a directory is gone. */
+	void (*unlinked)(const struct bfs_fs *fs, uint64_t parent,
+			 uint64_t nodeid, const char *name);
+};
 
 /* Memory that is bounded by a mount option. */
 struct bfs_limit {
@@ -26,6 +40,7 @@ struct bfs_fs {
 	struct bfs_nodes *nodes;
 	struct bfs_inode_table *inodes;
 	struct fuse_session *session;
+	struct bfs_notify notify;
 	struct iobuf_spec defaults; /* of the mount, complete */
 	int root_fd;                /* of the pool */
 	int fuse_fd;

@@ -27,7 +27,7 @@ static inline struct bfs_owner bfs_caller(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	return (struct bfs_owner){ ctx->uid, ctx->gid };
+	return (struct bfs_owner){ ctx->uid, ctx->gid, ctx->pid };
 }
 
 /*

@@ -10,8 +10,9 @@
 
 /* On the file, in the machine's byte order: a pool does not travel. */
 struct stored_spec {
-	uint32_t options;
+	uint32_t options, life;
 	int32_t task;
+	uint32_t unused;
 	uint64_t capacity, alignment, physical_mask;
 	char tag[IOBUF_TAG_MAX + 1];
 };
@@ -19,12 +20,14 @@ struct stored_spec {
 struct stored {
 	uint32_t magic, flags;
 	uint64_t length, longest_run;
+	uint32_t purgeable, purge_count;
+	uint64_t volatile_since, task_start;
 	struct stored_spec spec, inherited;
 };
 
-#define STORED_MAGIC 0x32465542u /* "BUF2" */
+#define STORED_MAGIC 0x33465542u /* "BUF3" */
 
-static_assert(sizeof(struct stored) == 24 + 2 * (32 + 64),
+static_assert(sizeof(struct stored) == 48 + 2 * (40 + 64),
 	      "the stored form has no padding");
 
 struct bfs_record bfs_record_plain(void)
@@ -53,6 +56,7 @@ static struct stored_spec pack(const struct iobuf_spec *spec)
 {
 	struct stored_spec s = {
 		.options = spec->options,
+		.life = spec->life,
 		.task = spec->task,
 		.capacity = spec->capacity,
 		.alignment = spec->alignment,
@@ -67,6 +71,7 @@ static struct iobuf_spec unpack(const struct stored_spec *s)
 {
 	struct iobuf_spec spec = {
 		.options = s->options,
+		.life = s->life,
 		.task = s->task,
 		.capacity = s->capacity,
 		.alignment = s->alignment,
@@ -105,6 +110,10 @@ static int decode(const struct stored *s, ssize_t size,
 	record.flags = s->flags;
 	record.length = s->length;
 	record.longest_run = s->longest_run;
+	record.purgeable = s->purgeable;
+	record.purge_count = s->purge_count;
+	record.volatile_since = s->volatile_since;
+	record.task_start = s->task_start;
 	record.spec = unpack(&s->spec);
 	record.inherited = unpack(&s->inherited);
 	if (!is_complete(&record.spec))
@@ -138,6 +147,10 @@ int bfs_record_store(int fd, const struct bfs_record *record)
 		.flags = record->flags,
 		.length = record->length,
 		.longest_run = record->longest_run,
+		.purgeable = record->purgeable,
+		.purge_count = record->purge_count,
+		.volatile_since = record->volatile_since,
+		.task_start = record->task_start,
 		.spec = pack(&record->spec),
 		.inherited = pack(&record->inherited),
 	};

@@ -17,6 +17,7 @@ enum bfs_record_flags {
 	 * restore.c. */
 	BFS_RECORD_CONVERTING = 1u << 1,
 	BFS_RECORD_INHERITED = 1u << 2, /* from its directory, as it is */
+	BFS_RECORD_PURGING = 1u << 3,   /* empty, but pages may be left */
 };
 
 struct bfs_record {
@@ -24,6 +25,12 @@ struct bfs_record {
 	uint32_t flags;
 	uint64_t longest_run;        /* that a refused allocation saw, bytes */
 	uint64_t length;             /* of a fixed buffer: its st_size */
+	uint32_t purgeable;          /* state, of iobuf/purgeable.h */
+	uint32_t purge_count;        /* times that its contents went */
+	uint64_t volatile_since;     /* when it came to be; in what order */
+	uint64_t task_start;         /* of spec.task, clock ticks after boot:
+					with it a process id is not mistaken
+					for a later process's */
 	struct iobuf_spec spec;      /* a capacity: allocated and fixed */
 	struct iobuf_spec inherited; /* what a specification falls back to */
 };

@@ -55,6 +55,11 @@ enum bfs_slot_flags {
 					  its direction: until the last close */
 	BFS_SLOT_NEW = 1u << 3,        /* made by who has it open, or nobody:
 					  until the last close */
+	BFS_SLOT_VOLATILE = 1u << 4,   /* may be purged */
+	BFS_SLOT_BOUND = 1u << 5,      /* to a process: its end takes the name */
+	BFS_SLOT_LASTCLOSE = 1u << 6,  /* open, and the last close takes the
+					  name */
+	BFS_SLOT_CHARGED = 1u << 7,    /* counted as its owner's */
 };
 
 struct bfs_slot {

@@ -20,9 +20,11 @@ struct bfs_entry {
 	struct stat st;
 };
 
+/* Who makes an entry. */
 struct bfs_owner {
 	uid_t uid;
 	gid_t gid;
+	pid_t pid; /* the process that asks; 0 where there is none */
 };
 
 /* Errors, besides those named: of openat(2), fstat(2) and of the call that the

@@ -365,6 +365,21 @@ static void answer_init(void)
 			bfs_uring_obstacle(libfuse_has_uring, offered));
 }
 
+static void notify_changed(const struct bfs_fs *changed, uint64_t nodeid,
+			   bool bytes)
+{
+	/* A negative offset: attributes alone. */
+	fuse_lowlevel_notify_inval_inode(changed->session, nodeid,
+					 bytes ? 0 : -1, 0);
+}
+
+static void notify_unlinked(const struct bfs_fs *changed, uint64_t parent,
+			    uint64_t nodeid, const char *name)
+{
+	fuse_lowlevel_notify_delete(changed->session, parent, nodeid, name,
+				    strlen(name));
+}
+
 static int open_session(bool debug)
 {
 	static struct fuse_lowlevel_ops ops = { .init = agree };
@@ -384,6 +399,7 @@ static int open_session(bool debug)
 	snprintf(path, sizeof(path), "/dev/fd/%d", fs.fuse_fd);
 	if (!fs.session || fuse_session_mount(fs.session, path) < 0)
 		return -EIO;
+	fs.notify = (struct bfs_notify){ notify_changed, notify_unlinked };
 	answer_init();
 	return fuse_session_exited(fs.session) ? -EPROTO : 0;
 }

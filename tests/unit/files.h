@@ -15,7 +15,7 @@
 
 #include <sys/xattr.h>
 
-#define OWNER ((struct bfs_owner){ geteuid(), getegid() })
+#define OWNER ((struct bfs_owner){ geteuid(), getegid(), getpid() })
 
 static struct scratch pool;
 static struct bfs_fs fs;

@@ -56,6 +56,7 @@ static bool example_of(const char *token, char *ret_example, size_t size)
 		{ "align=N[K|M|G]", "align=4K" },
 		{ "mask=0xN", "mask=0xffffffff" },
 		{ "task=kernel|self|PID", "task=1234" },
+		{ "life=unlink|lastclose", "life=lastclose" },
 		{ "tag=TEXT", "tag=a label" },
 		{ "length=N[K|M|G]", "length=1K" },
 		{ "options=0xN", "options=0x10023" },
@@ -95,7 +96,7 @@ static void every_row_parses_and_has_help(void **state)
 			fail_msg("no example for the row '%s'", token);
 		assert_true(parsed(example).given != 0);
 	}
-	assert_int_equal(rows, 22);
+	assert_int_equal(rows, 23);
 	assert_null(iobuf_token_help(rows, &help));
 	assert_null(iobuf_token_help(SIZE_MAX, &help));
 }
@@ -259,6 +260,8 @@ static void malformed_text_has_its_errno_and_changes_nothing(void **state)
 		{ "task=2147483648", EINVAL },
 		{ "task=kernel2", EINVAL },
 		{ "task=18446744073709551616", EOVERFLOW },
+		{ "life=", EINVAL },
+		{ "life=open", EINVAL },
 		{ "tag=", EINVAL },
 		{ "length=", EINVAL },
 		{ "length=-1", EINVAL },

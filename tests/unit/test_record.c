@@ -28,6 +28,10 @@ static struct bfs_record example(void)
 		.present = true,
 		.flags = BFS_RECORD_EXPLICIT,
 		.length = 12345,
+		.purgeable = 3,
+		.purge_count = 7,
+		.volatile_since = UINT64_C(1) << 40,
+		.task_start = UINT64_C(3) << 40,
 		.spec = {
 			.options = IOBUF_DIRECTION_IN | IOBUF_SHARED |
 				   IOBUF_CACHE_WRITECOMBINE,
@@ -38,6 +42,7 @@ static struct bfs_record example(void)
 		.inherited = {
 			.options = IOBUF_PAGEABLE | IOBUF_DIRECTION_OUT,
 			.task = 77,
+			.life = IOBUF_LIFE_LASTCLOSE,
 			.alignment = 64,
 		},
 	};
@@ -53,6 +58,10 @@ static void assert_records_equal(const struct bfs_record *a,
 	assert_int_equal(a->present, b->present);
 	assert_int_equal(a->flags, b->flags);
 	assert_int_equal(a->length, b->length);
+	assert_int_equal(a->purgeable, b->purgeable);
+	assert_int_equal(a->purge_count, b->purge_count);
+	assert_int_equal(a->volatile_since, b->volatile_since);
+	assert_int_equal(a->task_start, b->task_start);
 	assert_true(iobuf_spec_equal(&a->spec, &b->spec));
 	assert_true(iobuf_spec_equal(&a->inherited, &b->inherited));
 }

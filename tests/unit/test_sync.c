@@ -75,7 +75,7 @@ static uint64_t buffer_of(const char *text)
 	fs.shared->passthrough = true;
 	assert_int_equal(iobuf_spec_parse(text, strlen(text), &spec, NULL), 0);
 	assert_int_equal(bfs_create(&fs, BFS_ROOT_NODEID, name, 0600,
-				    (struct bfs_owner){ geteuid(), getegid() },
+				    (struct bfs_owner){ geteuid(), getegid(), 0 },
 				    &entry, &file),
 			 0);
 	assert_int_equal(bfs_file_configure(&file, &spec, &fs.defaults, 0,

@@ -80,10 +80,17 @@ enum iobuf_given {
 	IOBUF_GIVEN_TASK = 1u << 9,
 	IOBUF_GIVEN_TAG = 1u << 10,
 	IOBUF_GIVEN_LENGTH = 1u << 11,
+	IOBUF_GIVEN_LIFE = 1u << 12,
 };
 
 #define IOBUF_TASK_KERNEL 0    /* the allocating process itself */
 #define IOBUF_TASK_SELF   (-1) /* the process that asks; the caller resolves it */
+
+/* When the name of a buffer goes by itself; of filesystems, not of descriptors. */
+enum iobuf_life {
+	IOBUF_LIFE_UNLINK = 0,    /* never: unlink(2) takes it away */
+	IOBUF_LIFE_LASTCLOSE = 1, /* when its last open file is closed */
+};
 
 #define IOBUF_TAG_MAX 63 /* bytes of a tag, without its NUL */
 
@@ -94,6 +101,7 @@ struct iobuf_spec {
 	uint32_t given;         /* enum iobuf_given */
 	uint32_t options;       /* IOBUF_* bits */
 	int32_t task;           /* IOBUF_TASK_* or a process id */
+	uint32_t life;          /* enum iobuf_life */
 	uint64_t capacity;      /* bytes; 0: none asked, the buffer is elastic */
 	uint64_t alignment;     /* bytes, a power of two; 1: none asked */
 	uint64_t physical_mask; /* bits a physical address may have; 0: any */
@@ -120,8 +128,9 @@ extern const struct iobuf_spec iobuf_spec_default;
  *             in out inout none | pageable wired | contiguous | purgeable |
  *             shared unshared | cache=default|inhibit|writethru|copyback|
  *             writecombine | capacity=N[K|M|G] | align=N[K|M|G] | mask=0xN |
- *             task=kernel|self|PID | tag=TEXT | length=N[K|M|G] | options=0xN,
- *             and Apple's constant names (kIOMemoryPageable, ...).
+ *             task=kernel|self|PID | life=unlink|lastclose | tag=TEXT |
+ *             length=N[K|M|G] | options=0xN, and Apple's constant names
+ *             (kIOMemoryPageable, ...).
  *             options= is exact: a bit that is absent is off.
  * size        bytes of text.
  * ret_spec    receives what was named, with `given` telling which parts; the
