@@ -39,6 +39,7 @@ static int new_buffer(const struct iobuf_spec *spec, int fd, uint64_t length,
 	pthread_mutex_init(&b->lock, NULL);
 	b->spec = *spec;
 	b->fd = fd;
+	b->purgeable = IOBUF_PURGEABLE_NONVOLATILE;
 	*ret_buffer = b;
 	return 0;
 }

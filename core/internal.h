@@ -59,6 +59,9 @@ struct iobuf_mapping {
  * allocated. On failure the file has its old size and allocation.
  */
 int iobuf_memory_reserve(int fd, uint64_t from, uint64_t size);
+/* Give every page of a file back; mappings of it read as zero from then on.
+ * size: of the file, in whole pages. */
+int iobuf_memory_discard(int fd, uint64_t size);
 /* Put a file's size and times back to what they were. */
 void iobuf_memory_restore(int fd, const struct stat *before);
 int iobuf_memory_map(int fd, uint64_t size, struct iobuf_mapping *ret_mapping);
@@ -146,6 +149,8 @@ struct iobuf {
 	struct iobuf_mapping mapping;
 	unsigned int wirings;
 	int pin; /* keeps the memory from moving; 0: none */
+	uint32_t purgeable;   /* state */
+	uint32_t purge_count; /* times that its contents went */
 };
 
 /* One physical run, or frames under a mask: such memory is never moved. */

@@ -38,6 +38,19 @@ int iobuf_memory_reserve(int fd, uint64_t from, uint64_t size)
 	return r;
 }
 
+int iobuf_memory_discard(int fd, uint64_t size)
+{
+	const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	/* What fallocate(2) reserved past the end as well, where the filesystem
+	 * takes a range as long. */
+	if (fallocate(fd, mode, 0, INT64_MAX) == 0)
+		return 0;
+	if (errno != EFBIG && errno != EINVAL)
+		return -errno;
+	return size && fallocate(fd, mode, 0, (off_t)size) < 0 ? -errno : 0;
+}
+
 static int protection_of(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

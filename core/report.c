@@ -213,6 +213,7 @@ int iobuf_get_report(struct iobuf *buffer, struct iobuf_report *ret_report)
 		report.wired = report.resident;
 	if (buffer->pin > 0)
 		report.pinned = report.resident;
+	report.purge_count = buffer->purge_count;
 	*ret_report = report;
 	return 0;
 }

@@ -157,7 +157,6 @@ int iobuf_spec_supported(const struct iobuf_spec *spec,
 		bool asked;
 		const char *feature;
 	} missing[] = {
-		{ spec->options & IOBUF_PURGEABLE, "purgeable memory" },
 		{ spec->task != IOBUF_TASK_KERNEL, "a task's buffer" },
 		{ spec->life != IOBUF_LIFE_UNLINK, "a life up to a close" },
 	};

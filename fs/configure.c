@@ -5,6 +5,7 @@
 #include "file_internal.h"
 
 #include "log.h"
+#include "purge.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ static int allocate(struct bfs_file *file, const struct bfs_record *record,
 	if (r < 0)
 		return r;
 	slot = file->inode->slot;
+	bfs_want_room(record->spec.capacity);
 	/* Killed after the commit, it has to be wired by the next worker. */
 	slot->flags |= BFS_SLOT_ALLOCATING |
 		       (bfs_record_is_wired(record) ? BFS_SLOT_WIRED : 0);
@@ -189,6 +191,8 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 		return r;
 	record.flags = flags;
 	record.longest_run = 0;
+	if (!(record.spec.options & IOBUF_PURGEABLE))
+		record.purgeable = 0;
 	record.length = asked->given & IOBUF_GIVEN_LENGTH
 				? asked->length
 				: record.spec.capacity;
@@ -217,6 +221,7 @@ static int disinherit(struct bfs_file *file)
 		return r;
 	record.spec = record.inherited = file->fs->defaults;
 	record.flags = 0;
+	record.purgeable = 0;
 	record.length = (uint64_t)st.st_size;
 	return bfs_file_convert(file, &record, &reason);
 }
@@ -237,6 +242,7 @@ int bfs_file_unconfigure(struct bfs_file *file)
 		return r;
 	bfs_file_drop_wired(file);
 	record.flags = 0;
+	record.purgeable = 0;
 	return bfs_file_store(file, &record);
 }
 

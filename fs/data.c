@@ -6,6 +6,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "purge.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,8 @@ int bfs_file_truncate(struct bfs_file *file, uint64_t size)
 		return ftruncate(file->fd, (off_t)size) < 0 ? -errno : 0;
 	if ((r = bfs_file_get_buffer(file, &buffer)) < 0)
 		return r;
+	if (size > iobuf_get_length(buffer))
+		bfs_want_room(size - iobuf_get_length(buffer));
 	if ((r = charge_growth(file, size)) == 0)
 		r = iobuf_truncate(buffer, size);
 	settle_charge(file, buffer);
@@ -158,6 +161,7 @@ int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 
 	if (__builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
 		return -EFBIG;
+	bfs_want_room(size);
 	if (waits_for_size(file) && mode == 0)
 		return allocate_by_size(file, end);
 	if (!(row = find_allocation(mode)))
@@ -192,6 +196,7 @@ int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
 
 	if (waits_for_size(file))
 		return -ENOSPC; /* a write does not say how much it will be */
+	bfs_want_room(size);
 	if ((r = bfs_file_get_buffer(file, &buffer)) < 0)
 		return r;
 	if (append)

@@ -6,7 +6,7 @@
 bool bfs_options_are_plain(uint32_t options)
 {
 	const uint32_t cache = options & IOBUF_CACHE_MASK;
-	const uint32_t rest = options & ~IOBUF_CACHE_MASK;
+	const uint32_t rest = options & ~(IOBUF_CACHE_MASK | IOBUF_PURGEABLE);
 
 	return rest == (IOBUF_PAGEABLE | IOBUF_DIRECTION_INOUT | IOBUF_SHARED) &&
 	       (cache == IOBUF_CACHE_DEFAULT || cache == IOBUF_CACHE_COPYBACK);

@@ -2,6 +2,7 @@
 #include "file_internal.h"
 
 #include "fd.h"
+#include "purge.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,12 +92,15 @@ int bfs_file_datapath(const struct bfs_file *file, int flags,
 /* Replace the record on the file, then the one in memory. */
 int bfs_file_store(struct bfs_file *file, const struct bfs_record *record)
 {
+	const bool queued = file->inode->purge.state;
 	int r = bfs_record_store(file->fd, record);
 
 	if (r < 0)
 		return r;
 	file->record = *record;
 	file->record.present = true;
+	if (queued || record->purgeable)
+		bfs_purge_requeue(file);
 	return 0;
 }
 
@@ -107,6 +111,7 @@ void bfs_file_abandon(struct bfs_file *file)
 	if (!slot)
 		return;
 	bfs_file_drop_wired(file);
+	bfs_purge_unqueue(file->fs, file->inode);
 	atomic_store(&slot->counts, 0);
 	slot->flags = 0;
 }

@@ -18,6 +18,13 @@
 
 #include <sys/stat.h>
 
+/* What a change of a buffer makes the kernel know wrong. */
+enum bfs_changed {
+	BFS_CHANGED_NOTHING,
+	BFS_CHANGED_ATTRIBUTES,
+	BFS_CHANGED_BYTES, /* and attributes */
+};
+
 struct bfs_file {
 	struct bfs_fs *fs;
 	struct bfs_inode *inode; /* locked */

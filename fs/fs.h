@@ -8,6 +8,7 @@
 
 #include "inode.h"
 #include "node.h"
+#include "purge_queue.h"
 #include "shared.h"
 
 #include <iobuf/spec.h>
@@ -39,6 +40,7 @@ struct bfs_fs {
 	struct bfs_shared *shared;
 	struct bfs_nodes *nodes;
 	struct bfs_inode_table *inodes;
+	struct bfs_purge_queue *purge; /* volatile buffers */
 	struct fuse_session *session;
 	struct bfs_notify notify;
 	struct iobuf_spec defaults; /* of the mount, complete */

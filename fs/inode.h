@@ -26,6 +26,14 @@
 
 struct bfs_inode_table;
 
+/* The place of a volatile buffer in the purge queue, whose lock protects it;
+ * `state` is 0 outside, and changes under the inode's lock too. */
+struct bfs_volatile {
+	struct bfs_inode *next, *previous;
+	uint32_t state;
+	uint64_t since, bytes;
+};
+
 struct bfs_inode {
 	uint64_t nodeid;       /* constant */
 	pthread_mutex_t lock;  /* protects `slot`'s fields and what follows */
@@ -35,6 +43,7 @@ struct bfs_inode {
 	uint64_t charged;      /* bytes of it that limits count */
 	unsigned int one_way;  /* plain opens that write or read, not both; of
 				  this worker's time, so that 0 is no proof */
+	struct bfs_volatile purge;
 	/* The table's lock protects these. */
 	struct bfs_inode *next;
 	unsigned int users;

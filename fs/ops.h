@@ -10,13 +10,30 @@
 #define FUSE_USE_VERSION 317
 #include <fuse_lowlevel.h>
 
+#include "purge.h"
 #include "tree.h"
 
 /* Each file of operations puts its own into the table. */
 void bfs_ops_name(struct fuse_lowlevel_ops *ops);
+void bfs_ops_open(struct fuse_lowlevel_ops *ops);
 void bfs_ops_io(struct fuse_lowlevel_ops *ops);
 void bfs_ops_dir(struct fuse_lowlevel_ops *ops);
 void bfs_ops_xattr(struct fuse_lowlevel_ops *ops);
+
+/* fuse_file_info.fh: nothing is kept for an open file but how it goes, and
+ * whether it may write. */
+enum {
+	BFS_FH_ASKS = 0,
+	BFS_FH_PLAIN = 1,
+	BFS_FH_PLAIN_ONE_WAY = 2,
+	BFS_FH_PATH_MASK = 3,
+	BFS_FH_WRITES = 4,
+};
+
+static inline unsigned int bfs_fh_path(uint64_t fh)
+{
+	return fh & BFS_FH_PATH_MASK;
+}
 
 static inline struct bfs_fs *bfs_fs_of(fuse_req_t req)
 {
@@ -56,6 +73,37 @@ struct fuse_entry_param bfs_entry_param(const struct bfs_fs *fs,
 /* Reply with an entry, or with -r; a reply that does not arrive takes the
  * lookup back. */
 void bfs_reply_entry(fuse_req_t req, int r, const struct bfs_entry *entry);
+
+/* Who writes. And the same where the kernel knows better whether set-ID bits may
+ * stay; libfuse tells from 3.18.3 on. */
+static inline struct bfs_writer bfs_writer_of(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct bfs_writer){ ctx->uid, ctx->pid, ctx->uid != 0 };
+}
+
+static inline struct bfs_writer bfs_writer_by(fuse_req_t req,
+					      const struct fuse_file_info *fi)
+{
+	struct bfs_writer writer = bfs_writer_of(req);
+
+#ifdef HAVE_KILL_SUIDGID
+	writer.kill_suidgid = fi->kill_suidgid;
+#else
+	(void)fi;
+#endif
+	return writer;
+}
+
+/* Tell the kernel what an operation changed that it does not expect of it. */
+static inline void bfs_tell_changed(const struct bfs_fs *fs, uint64_t nodeid,
+				    enum bfs_changed changed)
+{
+	if (changed != BFS_CHANGED_NOTHING)
+		fs->notify.changed(fs, nodeid, changed == BFS_CHANGED_BYTES &&
+						       !fs->shared->passthrough);
+}
 
 /*
  * Around what may allocate for long: a signal to the client that waits ends it

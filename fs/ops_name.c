@@ -170,10 +170,14 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 				   FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim) },
 	};
 	BFS_INTERRUPTIBLE(req);
+	struct bfs_fs *fs = bfs_fs_of(req);
 	struct stat st;
-	int r = bfs_setattr(bfs_fs_of(req), ino, &a, &st);
+	int r;
 
 	(void)fi;
+	do
+		r = bfs_setattr(fs, ino, &a, &st);
+	while (bfs_make_room(fs, r));
 	reply_attr(req, r, &st);
 }
 
@@ -192,20 +196,28 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
 		     mode_t mode, dev_t device)
 {
 	BFS_CALLER_UMASK(req);
+	struct bfs_fs *fs = bfs_fs_of(req);
 	struct bfs_entry entry;
-	int r = bfs_mknod(bfs_fs_of(req), parent, name, mode, device,
-			  bfs_caller(req), &entry);
+	int r;
 
+	do
+		r = bfs_mknod(fs, parent, name, mode, device, bfs_caller(req),
+			      &entry);
+	while (bfs_make_room(fs, r));
 	bfs_reply_entry(req, r, &entry);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
 		       const char *name)
 {
+	struct bfs_fs *fs = bfs_fs_of(req);
 	struct bfs_entry entry;
-	int r = bfs_symlink(bfs_fs_of(req), target, parent, name,
-			    bfs_caller(req), &entry);
+	int r;
 
+	do
+		r = bfs_symlink(fs, target, parent, name, bfs_caller(req),
+				&entry);
+	while (bfs_make_room(fs, r));
 	bfs_reply_entry(req, r, &entry);
 }
 

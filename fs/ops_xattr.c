@@ -54,13 +54,16 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 {
 	struct bfs_fs *fs = bfs_fs_of(req);
 	BFS_INTERRUPTIBLE(req);
-	bool changed;
-	int r = bfs_setxattr(fs, ino, name, value, size, flags,
-			     fuse_req_ctx(req)->pid, &changed);
+	enum bfs_changed changed;
+	int r;
 
-	/* The kernel does not expect that an xattr changes a file's size. */
-	if (r == 0 && changed)
-		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+	do
+		r = bfs_setxattr(fs, ino, name, value, size, flags,
+				 fuse_req_ctx(req)->pid, &changed);
+	while (bfs_make_room(fs, r));
+	/* The kernel does not expect that an xattr changes a file. */
+	if (r == 0)
+		bfs_tell_changed(fs, ino, changed);
 	fuse_reply_err(req, -r);
 }
 

@@ -155,6 +155,10 @@ int bfs_record_store(int fd, const struct bfs_record *record)
 		.inherited = pack(&record->inherited),
 	};
 
+	if (fsetxattr(fd, xattr_name, &s, sizeof(s), 0) == 0)
+		return 0;
+	if (errno != EBADF) /* O_PATH */
+		return -errno;
 	return setxattr(bfs_fd_path(fd).text, xattr_name, &s, sizeof(s), 0) < 0
 		       ? -errno
 		       : 0;

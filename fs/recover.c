@@ -5,6 +5,7 @@
 #include "fd.h"
 #include "file_internal.h"
 #include "log.h"
+#include "purge.h"
 #include "walk.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@ static void drop_slot(struct bfs_fs *fs, uint64_t nodeid)
 
 	if (!inode)
 		return;
+	bfs_purge_unqueue(fs, inode);
 	if (inode->slot)
 		inode->slot->flags = 0;
 	bfs_inode_unlock(fs->inodes, inode);
@@ -90,14 +92,17 @@ static void *rewire(void *context)
 	struct bfs_fs *fs = context;
 
 	bfs_inode_each(fs->inodes, BFS_SLOT_WIRED, wire_again, fs);
-	if (fs->shared->config.adopted_pool)
+	if (fs->shared->config.adopted_pool) {
 		bfs_walk(fs->root_fd, wire_if_wired, fs);
+		bfs_purge_adopt(fs);
+	}
 	return NULL;
 }
 
 void bfs_files_recover(struct bfs_fs *fs)
 {
 	bfs_inode_each(fs->inodes, BFS_SLOT_ALLOCATING, undo_allocation, fs);
+	bfs_purge_recover(fs);
 }
 
 void bfs_files_rewire(struct bfs_fs *fs)

@@ -23,6 +23,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "purge.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -270,6 +271,7 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 		return r;
 	if (fstat(file->fd, &before) < 0)
 		return -errno;
+	bfs_want_room(extent_of(record));
 	bfs_file_drop_wired(file);
 	/* Killed after the commit, it has to be wired by the next worker. */
 	file->inode->slot->flags |=

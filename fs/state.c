@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "state.h"
 
+#include "purge.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -73,8 +75,12 @@ int bfs_state_print_file(struct bfs_file *file, char *buf, size_t size)
 					      ? report.longest_run
 					      : file->record.longest_run);
 	line(&p, "pinned=%s\n", report.pinned ? "yes" : "no");
-	line(&p, "datapath=%s\nopens=%u\npurge_count=0\n",
-	     bfs_datapath_name(path), slot ? (unsigned int)slot->opens : 0);
+	line(&p, "datapath=%s\nopens=%u\npurge_count=%u\n",
+	     bfs_datapath_name(path), slot ? (unsigned int)slot->opens : 0,
+	     file->record.purge_count);
+	if (iobuf_purgeable_print(bfs_record_purgeable(&file->record), options,
+				  sizeof(options)) > 0)
+		line(&p, "purgeable=%s\n", options);
 	if (spec->tag[0])
 		line(&p, "tag=%s\n", spec->tag);
 	return end(&p);

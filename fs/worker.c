@@ -392,6 +392,7 @@ static int open_session(bool debug)
 	if (may_use_uring() && libfuse_has_uring)
 		argv[args.argc++] = (char *)"-oio_uring";
 	bfs_ops_name(&ops);
+	bfs_ops_open(&ops);
 	bfs_ops_io(&ops);
 	bfs_ops_dir(&ops);
 	bfs_ops_xattr(&ops);
@@ -534,6 +535,7 @@ static int start(int argc, char **argv)
 	if ((r = load_defaults()) < 0 ||
 	    (r = bfs_nodes_create(fs.root_fd, &fs.nodes)) < 0 ||
 	    (r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
+	    (r = bfs_purge_queue_create(&fs.purge)) < 0 ||
 	    (r = open_session(config->debug)) < 0)
 		return r;
 	if (first)

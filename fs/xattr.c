@@ -10,6 +10,7 @@
 #include "fd.h"
 #include "file.h"
 #include "log.h"
+#include "purge.h"
 #include "state.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-#define PREFIX "user.iobuf"
+#define PREFIX BFS_XATTR_NAME
 
 /* What a row's functions work on. */
 struct target {
@@ -27,6 +28,7 @@ struct target {
 	struct bfs_file file; /* locked, record loaded */
 	pid_t caller;
 	bool is_directory, is_root;
+	enum bfs_changed changed;
 	struct iobuf_reason reason; /* why a value was refused */
 };
 
@@ -135,10 +137,11 @@ static int get_length(struct target *t, char *buf, size_t size)
 
 static int get_purgeable(struct target *t, char *buf, size_t size)
 {
-	(void)t;
-	(void)buf;
-	(void)size;
-	return -ENODATA;
+	const uint32_t state = t->is_directory
+				       ? 0
+				       : bfs_record_purgeable(&t->file.record);
+
+	return state ? iobuf_purgeable_print(state, buf, size) : -ENODATA;
 }
 
 static int get_state(struct target *t, char *buf, size_t size)
@@ -275,12 +278,21 @@ static int set_length(struct target *t, const struct row *row,
 static int set_purgeable(struct target *t, const struct row *row,
 			 const char *value, size_t size)
 {
+	uint32_t state, old;
+	int r = iobuf_purgeable_parse(value, size, &state);
+
 	(void)row;
-	(void)value;
-	(void)size;
-	snprintf(t->reason.text, sizeof(t->reason.text),
-		 "purgeable memory is not built yet");
-	return -EOPNOTSUPP;
+	if (r < 0)
+		snprintf(t->reason.text, sizeof(t->reason.text),
+			 "not nonvolatile, volatile[:group=0-7][:fifo|lifo] or "
+			 "empty");
+	else if (t->is_directory ||
+		 !(t->file.record.spec.options & IOBUF_PURGEABLE))
+		snprintf(t->reason.text, sizeof(t->reason.text),
+			 "not a purgeable buffer");
+	if (t->reason.text[0])
+		return -EINVAL;
+	return bfs_file_set_purgeable(&t->file, state, &old, &t->changed);
 }
 
 static const struct row table[] = {
@@ -301,7 +313,9 @@ static const struct row table[] = {
 	  get_direction, set_direction, NULL },
 	{ ".length", "bytes in use; may change within the capacity",
 	  get_length, set_length, NULL },
-	{ ".purgeable", "purgeable state", get_purgeable, set_purgeable, NULL },
+	{ ".purgeable",
+	  "nonvolatile, volatile[:group=0-7][:fifo|lifo] or empty",
+	  get_purgeable, set_purgeable, NULL },
 	{ ".state", "what was obtained, key=value lines (read-only)", get_state,
 	  NULL, NULL },
 	{ ".segments", "physical ranges (read-only, CAP_SYS_ADMIN)",
@@ -319,8 +333,7 @@ const char *bfs_xattr_help(size_t index, const char **ret_help)
 	return name;
 }
 
-/* "user.iobuf" or "user.iobuf.anything": ours, known or not. */
-static bool is_ours(const char *name)
+bool bfs_xattr_is_ours(const char *name)
 {
 	size_t n = strlen(PREFIX);
 
@@ -333,29 +346,6 @@ static const struct row *find_row(const char *name)
 		if (!strcmp(name + strlen(PREFIX), table[i].name))
 			return &table[i];
 	return NULL;
-}
-
-static bool has_prefix(const char *name, const char *prefix)
-{
-	return !strncmp(name, prefix, strlen(prefix));
-}
-
-/* The record must not be seen, nor forged. */
-static bool is_hidden(const char *name)
-{
-	return has_prefix(name, "trusted.iobuf.");
-}
-
-#define ACCESS_LIST "system.posix_acl_access"
-
-/* Access lists are the pool's own, and the kernel enforces them. Of the rest
- * of system.* nothing is known here. */
-static bool is_unsupported(const struct bfs_fs *fs, const char *name)
-{
-	if (!has_prefix(name, "system."))
-		return false;
-	return !fs->access_lists || (strcmp(name, ACCESS_LIST) &&
-				     strcmp(name, "system.posix_acl_default"));
 }
 
 static void close_target(struct target *t)
@@ -384,8 +374,8 @@ static int open_target(struct bfs_fs *fs, uint64_t nodeid, struct target *t)
 
 #define TARGET __attribute__((cleanup(close_target)))
 
-static int get_ours(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		    pid_t caller, char *ret_value, size_t size, size_t *ret_size)
+int bfs_xattr_get(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+		  pid_t caller, char *ret_value, size_t size, size_t *ret_size)
 {
 	static __thread char text[XATTR_SIZE_MAX];
 	TARGET struct target t = { .caller = caller };
@@ -407,10 +397,14 @@ static int get_ours(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	return 0;
 }
 
-static int set_ours(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		    const char *value, size_t size, int flags)
+int bfs_xattr_set(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+		  const char *value, size_t size, int flags, pid_t caller,
+		  enum bfs_changed *ret_changed)
 {
-	TARGET struct target t = { 0 };
+	TARGET struct target t = {
+		.caller = caller,
+		.changed = BFS_CHANGED_ATTRIBUTES,
+	};
 	const struct row *row = find_row(name);
 	char text[64];
 	int r;
@@ -429,13 +423,14 @@ static int set_ours(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 			return -ENODATA;
 	}
 	r = row->set(&t, row, value, size);
-	if (r < 0)
+	if (r < 0 && !(r == -ENOSPC && bfs_has_volatile(fs)))
 		bfs_log_refusal("%s refused: %s%s%s", name, t.reason.text,
 				t.reason.text[0] ? ": " : "", strerror(-r));
+	*ret_changed = t.changed;
 	return r;
 }
 
-static int remove_ours(struct bfs_fs *fs, uint64_t nodeid, const char *name)
+int bfs_xattr_remove(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 {
 	TARGET struct target t = { 0 };
 	const struct row *row = find_row(name);
@@ -450,125 +445,4 @@ static int remove_ours(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 	if (!t.is_directory)
 		return bfs_file_unconfigure(&t.file);
 	return t.file.record.present ? bfs_record_remove(t.file.fd) : -ENODATA;
-}
-
-int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		 pid_t caller, char *ret_value, size_t size, size_t *ret_size)
-{
-	BFS_FD int fd = -1;
-	ssize_t n;
-
-	if (is_ours(name))
-		return get_ours(fs, nodeid, name, caller, ret_value, size,
-				ret_size);
-	if (is_unsupported(fs, name))
-		return -EOPNOTSUPP;
-	if (is_hidden(name))
-		return -ENODATA;
-	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
-		return fd;
-	n = getxattr(bfs_fd_path(fd).text, name, ret_value, size);
-	if (n < 0)
-		return -errno;
-	*ret_size = (size_t)n;
-	return 0;
-}
-
-/* An access list sets the group's bits of the mode, as chmod(2) does: who is
- * not of the file's group may not keep its set-group-ID bit by that. */
-static void drop_set_group_id(int fd, pid_t caller)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) == 0 && (st.st_mode & S_ISGID) &&
-	    !bfs_may_keep_set_group_id(caller, st.st_gid))
-		chmod(bfs_fd_path(fd).text,
-		      st.st_mode & 07777 & ~(mode_t)S_ISGID);
-}
-
-int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		 const char *value, size_t size, int flags, pid_t caller,
-		 bool *changed)
-{
-	BFS_FD int fd = -1;
-
-	*changed = is_ours(name);
-	if (is_ours(name))
-		return set_ours(fs, nodeid, name, value, size, flags);
-	if (is_unsupported(fs, name))
-		return -EOPNOTSUPP;
-	if (is_hidden(name))
-		return -EPERM;
-	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
-		return fd;
-	if (setxattr(bfs_fd_path(fd).text, name, value, size, flags) < 0)
-		return -errno;
-	if (!strcmp(name, ACCESS_LIST))
-		drop_set_group_id(fd, caller);
-	return 0;
-}
-
-int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name)
-{
-	BFS_FD int fd = -1;
-
-	if (is_ours(name))
-		return remove_ours(fs, nodeid, name);
-	if (is_unsupported(fs, name))
-		return -EOPNOTSUPP;
-	if (is_hidden(name))
-		return -ENODATA;
-	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
-		return fd;
-	return removexattr(bfs_fd_path(fd).text, name) < 0 ? -errno : 0;
-}
-
-/* The pool's list, with our own names taken out. Returns the new length. */
-static size_t filter_list(const struct bfs_fs *fs, pid_t caller, char *list,
-			  size_t size)
-{
-	size_t kept = 0;
-
-	for (size_t at = 0, n; at < size; at += n) {
-		n = strlen(list + at) + 1;
-		if (is_ours(list + at) || is_hidden(list + at) ||
-		    (has_prefix(list + at, "trusted.") &&
-		     !bfs_has_sys_admin(caller)) ||
-		    is_unsupported(fs, list + at))
-			continue;
-		memmove(list + kept, list + at, n);
-		kept += n;
-	}
-	return kept;
-}
-
-int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, pid_t caller,
-		  char *ret_list, size_t size, size_t *ret_size)
-{
-	BFS_FD int fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
-	static _Thread_local char list[65536];
-	struct bfs_record record;
-	ssize_t n;
-	size_t used;
-	int r;
-
-	if (fd < 0)
-		return fd;
-	if ((r = bfs_record_load_fd(fd, &record)) < 0)
-		return r;
-	n = listxattr(bfs_fd_path(fd).text, list, sizeof(list) - sizeof(PREFIX));
-	if (n < 0)
-		return -errno;
-	used = filter_list(fs, caller, list, (size_t)n);
-	if (record.flags & BFS_RECORD_EXPLICIT) {
-		memcpy(list + used, PREFIX, sizeof(PREFIX));
-		used += sizeof(PREFIX);
-	}
-	*ret_size = used;
-	if (size == 0)
-		return 0;
-	if (used > size)
-		return -ERANGE;
-	memcpy(ret_list, list, used);
-	return 0;
 }

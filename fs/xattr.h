@@ -6,7 +6,7 @@
 #ifndef BFS_XATTR_H
 #define BFS_XATTR_H
 
-#include "fs.h"
+#include "file.h"
 
 #include <stdio.h>
 #include <sys/types.h>
@@ -20,8 +20,8 @@
  *
  * Returns 0; -ENODATA not set; -EINVAL unknown user.iobuf name, or a bad value;
  * -EPERM read-only; -EBUSY too late; -ERANGE when `size` is too small; and what
- * bfs_file_configure() returns. changed: set to true when attributes of the
- * file (its size) changed with it.
+ * bfs_file_configure() and bfs_file_set_purgeable() return. ret_changed: what
+ * the kernel has to be told, of a call that succeeds.
  */
 int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 		 pid_t caller, char *ret_value, size_t size, size_t *ret_size);
@@ -29,8 +29,20 @@ int bfs_listxattr(struct bfs_fs *fs, uint64_t nodeid, pid_t caller,
 		  char *ret_list, size_t size, size_t *ret_size);
 int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 		 const char *value, size_t size, int flags, pid_t caller,
-		 bool *changed);
+		 enum bfs_changed *ret_changed);
 int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name);
+
+/* The same for our own names alone, which are rows of the table: "user.iobuf" and
+ * "user.iobuf.anything", known or not. */
+#define BFS_XATTR_NAME "user.iobuf"
+
+bool bfs_xattr_is_ours(const char *name);
+int bfs_xattr_get(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+		  pid_t caller, char *ret_value, size_t size, size_t *ret_size);
+int bfs_xattr_set(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+		  const char *value, size_t size, int flags, pid_t caller,
+		  enum bfs_changed *ret_changed);
+int bfs_xattr_remove(struct bfs_fs *fs, uint64_t nodeid, const char *name);
 
 /* Walk the table: name of row `index` and its help, NULL past the last. */
 const char *bfs_xattr_help(size_t index, const char **ret_help);

@@ -47,13 +47,17 @@ static inline int make_fs(void **state)
 	if (shared_fd < 0 || iobuf_spec_resolve(d, d, &fs.defaults, NULL) < 0)
 		return -1;
 	fs.shared->passthrough = true;
-	return bfs_nodes_create(pool.fd, &fs.nodes) < 0 ? -1 : new_worker();
+	return bfs_nodes_create(pool.fd, &fs.nodes) < 0 ||
+			       bfs_purge_queue_create(&fs.purge) < 0
+		       ? -1
+		       : new_worker();
 }
 
 static inline int drop_fs(void **state)
 {
 	(void)state;
 	bfs_nodes_destroy(fs.nodes);
+	bfs_purge_queue_destroy(fs.purge);
 	munmap(fs.shared, sizeof(*fs.shared));
 	close(shared_fd);
 	scratch_remove(&pool);
@@ -85,7 +89,7 @@ static inline uint64_t created(const char *name)
 
 static inline int set(uint64_t nodeid, const char *name, const char *value)
 {
-	bool changed = false;
+	enum bfs_changed changed;
 
 	return bfs_setxattr(&fs, nodeid, name, value, strlen(value), 0, 0,
 			    &changed);

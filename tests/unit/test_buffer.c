@@ -75,7 +75,7 @@ static void create_refuses_what_resolve_refuses(void **state)
 
 static void create_refuses_what_is_not_built(void **state)
 {
-	struct iobuf_spec spec = resolved("purgeable,capacity=1M");
+	struct iobuf_spec spec = resolved("task=1,capacity=1M");
 	struct iobuf *b = NULL;
 	int fd = new_memfd();
 

@@ -61,8 +61,7 @@ static enum way designed(const struct open_case *c)
 	const bool pageable = c->options & IOBUF_PAGEABLE;
 	const bool inout = (c->options & IOBUF_DIRECTION_IN) &&
 			   (c->options & IOBUF_DIRECTION_OUT);
-	const bool physical = c->options &
-			      (IOBUF_CONTIGUOUS | IOBUF_PURGEABLE);
+	const bool physical = c->options & IOBUF_CONTIGUOUS;
 	/* Copyback is the default mode by another name: nothing special. */
 	const bool default_cache =
 		!(c->options & IOBUF_CACHE_MASK) ||
@@ -129,7 +128,7 @@ static void the_ways_written_out(void **state)
 		{ { true, false, false, false, false, 0x10123 }, WATCHED },
 		{ { true, false, false, false, false, 0x10223 }, WATCHED },
 		{ { true, false, false, false, false, 0x10423 }, WATCHED },
-		{ { true, false, false, false, false, 0x10063 }, WATCHED },
+		{ { true, false, false, false, false, 0x10063 }, PLAIN },
 		{ { true, false, true, true, false, 0x10003 }, WATCHED },
 		{ { true, false, false, false, false, 0x00023 }, DIRECT },
 		{ { true, true, false, false, false, 0x00003 }, DIRECT },

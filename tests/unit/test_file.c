@@ -115,7 +115,7 @@ static void bad_requests_have_their_errno_and_change_nothing(void **state)
 		{ "user.iobuf", "capacity=18446744073709551616", EOVERFLOW },
 		{ "user.iobuf", "capacity=18446744073709551615", EOVERFLOW },
 		{ "user.iobuf", "wired,purgeable", EINVAL },
-		{ "user.iobuf", "purgeable,capacity=1M", EOPNOTSUPP },
+		{ "user.iobuf.purgeable", "volatile", EINVAL },
 		{ "user.iobuf.options", "capacity=1M", EINVAL },
 		{ "user.iobuf.options", "0x100000", EINVAL },
 		{ "user.iobuf.options", "bogus", EINVAL },
@@ -545,7 +545,7 @@ static void listing_shows_the_specification_only_where_it_was_set(void **state)
 {
 	static const char explicit[] = "user.x\0user.iobuf";
 	uint64_t plain, set_one;
-	bool changed;
+	enum bfs_changed changed;
 	char list[256];
 	size_t n = 0;
 
@@ -632,7 +632,7 @@ static void a_small_buffer_is_erange_and_none_asks_for_the_size(void **state)
 static void create_and_replace_are_obeyed(void **state)
 {
 	uint64_t nodeid;
-	bool changed;
+	enum bfs_changed changed;
 
 	(void)state;
 	NEEDS_POOL();

@@ -211,7 +211,7 @@ static void bad_specifications_are_einval(void **state)
 		"options=bogus",       "options=wired,pageable",
 		"options=capacity=0",  "options=wired,purgeable",
 		"options=wired,task=1", "options=capacity=99999999999999999999",
-		"options=purgeable", /* not built yet */
+		"options=task=1", /* not built yet */
 	};
 
 	(void)state;

@@ -482,7 +482,6 @@ static void what_is_not_built_is_refused_by_name(void **state)
 	static const struct {
 		const char *text, *feature;
 	} missing[] = {
-		{ "purgeable", "purgeable" },
 		{ "task=1", "task" },
 	};
 

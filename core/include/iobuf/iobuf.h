@@ -20,6 +20,7 @@
 #ifndef IOBUF_H
 #define IOBUF_H
 
+#include <iobuf/purgeable.h>
 #include <iobuf/spec.h>
 
 #include <signal.h>
@@ -47,6 +48,7 @@ struct iobuf_report {
 	uint64_t longest_run; /* longest run of physically adjacent bytes;
 				 IOBUF_UNKNOWN without CAP_SYS_ADMIN, which
 				 /proc/PID/pagemap wants for frame numbers */
+	uint64_t purge_count; /* not bytes: times that the contents went */
 };
 
 /*
@@ -353,6 +355,48 @@ int iobuf_prepare(struct iobuf *buffer);
  * wiring of a wired buffer stays until its last release.
  */
 int iobuf_complete(struct iobuf *buffer);
+
+/*
+ * Set the purgeable state of a buffer that was made with IOBUF_PURGEABLE, and
+ * learn which one it had, as one atomic step (Apple: setPurgeable). The rules
+ * and the numbers are in purgeable.h. A buffer begins nonvolatile. Needs the
+ * file.
+ *
+ * control  one of IOBUF_PURGEABLE_*; with VOLATILE, a group and an order too.
+ * ret_old  NULL, or receives the old state; EMPTY: the contents are gone.
+ *
+ * Nothing is purged behind the caller's back: of the volatile buffers of a
+ * process, that process purges which it likes, by iobuf_purge(). (bufferfs does
+ * that for its files.)
+ *
+ * Returns 0; -EINVAL for a control that is not a state, a buffer that is not
+ * purgeable, or one that is prepared; -ENOSPC, -ENOMEM when a fixed buffer that
+ * was empty cannot have its memory back: it stays empty; -EBADF without a file.
+ */
+int iobuf_set_purgeable(struct iobuf *buffer, uint32_t control,
+			uint32_t *ret_old);
+
+/*
+ * Purge a volatile buffer: it is empty then. All of its memory is given back
+ * and every mapping of it, in any process, reads as zero and stays usable.
+ * Whoever touches it gets new memory, where there is any; else a SIGBUS.
+ *
+ * ret_bytes  NULL, or receives the bytes that were given back.
+ *
+ * Returns 0; -EBUSY when it is not volatile, or prepared; errors of
+ * fallocate(2).
+ */
+int iobuf_purge(struct iobuf *buffer, uint64_t *ret_bytes);
+
+/*
+ * The two halves of it, for who keeps the state elsewhere (as a filesystem
+ * does, for files that no descriptor stands for): give all memory of the
+ * buffer's file back, whatever its state; and have that of a fixed buffer
+ * reserved again. Returns 0; -EINVAL for a wired or prepared buffer; -EBADF
+ * without a file; -ENOSPC, -ENOMEM, errors of fallocate(2).
+ */
+int iobuf_discard(struct iobuf *buffer);
+int iobuf_refill(struct iobuf *buffer);
 
 /*
  * Find out what was obtained. Looks at the memory without changing it: nothing
