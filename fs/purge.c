@@ -148,6 +148,7 @@ int bfs_file_set_purgeable(struct bfs_file *file, uint32_t control,
 {
 	const uint32_t old = bfs_record_purgeable(&file->record);
 	struct iobuf_purgeable_change change;
+	bool holds_memory;
 	int r;
 
 	if (!old)
@@ -155,8 +156,9 @@ int bfs_file_set_purgeable(struct bfs_file *file, uint32_t control,
 	if ((file->record.flags & BFS_RECORD_PURGING) &&
 	    (r = finish_purge(file)) < 0)
 		return r;
-	r = iobuf_purgeable_change(old, control, allocated_bytes(file) > 0,
-				   &change);
+	/* It is asked for where it matters alone. */
+	holds_memory = old != IOBUF_PURGEABLE_EMPTY || allocated_bytes(file) > 0;
+	r = iobuf_purgeable_change(old, control, holds_memory, &change);
 	if (r == 0 && control != IOBUF_PURGEABLE_KEEP_CURRENT) {
 		if ((r = bfs_inode_take_slot(file->fs->inodes, file->inode)) < 0)
 			return r;

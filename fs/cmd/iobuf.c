@@ -3,6 +3,7 @@
  * iobuf.c - iobuf(1): make and look at buffers from the shell. Everything goes
  * through the files' xattrs, so that it does what any program can.
  */
+#include <iobuf/ioctl.h>
 #include <iobuf/spec.h>
 
 #include <dirent.h>
@@ -154,6 +155,31 @@ static int command_ls(int argc, char **argv)
 	return EXIT_SUCCESS;
 }
 
+/* Without a state, only tell. */
+static int command_purgeable(int argc, char **argv)
+{
+	uint32_t state = IOBUF_PURGEABLE_KEEP_CURRENT;
+	char text[IOBUF_PURGEABLE_TEXT_MAX];
+	int fd, r;
+
+	if (argc < 1 || argc > 2)
+		return EXIT_USAGE;
+	if (argc == 2 &&
+	    iobuf_purgeable_parse(argv[1], strlen(argv[1]), &state) < 0) {
+		fprintf(stderr, "iobuf: '%s' is not a state\n", argv[1]);
+		return EXIT_USAGE;
+	}
+	fd = open(argv[0], (argc == 2 ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	if (fd < 0)
+		return complain(argv[0], errno);
+	r = ioctl(fd, IOBUF_IOC_SET_PURGEABLE, &state) < 0 ? errno : 0;
+	close(fd);
+	if (r || iobuf_purgeable_print(state, text, sizeof(text)) < 0)
+		return complain(argv[0], r ? r : EPROTO);
+	puts(text);
+	return EXIT_SUCCESS;
+}
+
 static int command_help(int argc, char **argv);
 
 static int command_version(int argc, char **argv)
@@ -172,6 +198,8 @@ static const struct command {
 	{ "info", "FILE...", "what was asked and what was obtained",
 	  command_info },
 	{ "ls", "[DIR]", "the buffers of a directory", command_ls },
+	{ "purgeable", "FILE [STATE]", "set the purgeable state, tell the old",
+	  command_purgeable },
 	{ "help", "", "this text", command_help },
 	{ "--help", NULL, NULL, command_help },
 	{ "--version", NULL, NULL, command_version },
@@ -187,7 +215,7 @@ static int command_help(int argc, char **argv)
 	(void)argv;
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		if (commands[i].help)
-			printf("%s iobuf %-6s %-10s %s\n",
+			printf("%s iobuf %-9s %-12s %s\n",
 			       i ? "      " : "usage:", commands[i].name,
 			       commands[i].arguments, commands[i].help);
 	puts("\nA SPEC is a comma-separated list of:");
@@ -210,6 +238,6 @@ int main(int argc, char **argv)
 						      : "");
 		return status;
 	}
-	fprintf(stderr, "usage: iobuf create|info|ls|help ...\n");
+	fprintf(stderr, "usage: iobuf create|info|ls|purgeable|help ...\n");
 	return EXIT_USAGE;
 }
