@@ -105,6 +105,14 @@ static inline void bfs_tell_changed(const struct bfs_fs *fs, uint64_t nodeid,
 						       !fs->shared->passthrough);
 }
 
+/* What the kernel's page cache has not written yet comes before a change of the
+ * buffer, or it would come after. Passthrough has no such pages. */
+static inline void bfs_flush_page_cache(const struct bfs_fs *fs, uint64_t nodeid)
+{
+	if (!fs->shared->passthrough)
+		fs->notify.changed(fs, nodeid, true);
+}
+
 /*
  * Around what may allocate for long: a signal to the client that waits ends it
  * with EINTR. BFS_INTERRUPTIBLE(req); holds to the end of the scope.

@@ -230,6 +230,7 @@ static int do_set_purgeable(struct bfs_fs *fs, uint64_t nodeid, bool may_write,
 
 	if (!may_write && *state != IOBUF_PURGEABLE_KEEP_CURRENT)
 		return -EBADF;
+	bfs_flush_page_cache(fs, nodeid);
 	do
 		r = set_purgeable(fs, nodeid, *state, &old, &changed);
 	while (bfs_make_room(fs, r));

@@ -57,6 +57,8 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 	enum bfs_changed changed;
 	int r;
 
+	if (bfs_xattr_is_ours(name))
+		bfs_flush_page_cache(fs, ino);
 	do
 		r = bfs_setxattr(fs, ino, name, value, size, flags,
 				 fuse_req_ctx(req)->pid, &changed);

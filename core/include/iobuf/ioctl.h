@@ -26,10 +26,11 @@
  * the file open.
  *
  * Returns 0; -1 with errno EINVAL (not a state, or not a purgeable buffer),
- * EBADF (not open for writing, and not KEEP_CURRENT), EISDIR (a directory),
- * ENOSPC (a fixed buffer that was empty cannot get its memory back: it stays
- * empty), ENFILE, ENOMEM; ENOTTY where the file is not one of bufferfs. A
- * failure changes neither the buffer nor the argument.
+ * EBADF (not open for writing, and not KEEP_CURRENT), ENOSPC (a fixed buffer
+ * that was empty cannot get its memory back: it stays empty), ENFILE, ENOMEM;
+ * ENOTTY where there is no such request: for a directory, and for a file that
+ * is not one of bufferfs. A failure changes neither the buffer nor the
+ * argument.
  */
 #define IOBUF_IOC_SET_PURGEABLE _IOWR(IOBUF_IOC_MAGIC, 1, uint32_t)
 
