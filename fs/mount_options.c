@@ -77,6 +77,52 @@ static int parse_contiguous_max(const char *value,
 			   &options->config.contiguous_max);
 }
 
+static int parse_reserve(const char *value, struct bfs_mount_options *options)
+{
+	uint64_t bytes;
+
+	if (iobuf_bytes_parse(value, strlen(value), &bytes) < 0 ||
+	    bytes == BFS_RESERVE_DEFAULT)
+		return refuse("reserve=", value, "not N[K|M|G]");
+	options->config.reserve = bytes;
+	return 0;
+}
+
+/* Milliseconds: digits and nothing else. */
+static int parse_ms(const char *what, const char *value, uint32_t min,
+		    uint32_t max, uint32_t *ret_ms)
+{
+	const size_t n = strlen(value);
+	unsigned long ms;
+	char range[64];
+
+	if (n > 0 && n < 6 && strspn(value, "0123456789") == n) {
+		ms = strtoul(value, NULL, 10);
+		if (ms >= min && ms <= max) {
+			*ret_ms = (uint32_t)ms;
+			return 0;
+		}
+	}
+	snprintf(range, sizeof(range), "not milliseconds from %u to %u", min,
+		 max);
+	return refuse(what, value, range);
+}
+
+/* The bounds are the kernel's. */
+static int parse_pressure_stall(const char *value,
+				struct bfs_mount_options *options)
+{
+	return parse_ms("pressure_stall=", value, 0, 10000,
+			&options->config.pressure_stall_ms);
+}
+
+static int parse_pressure_window(const char *value,
+				 struct bfs_mount_options *options)
+{
+	return parse_ms("pressure_window=", value, 500, 10000,
+			&options->config.pressure_window_ms);
+}
+
 static int parse_spec(const char *value, struct bfs_mount_options *options)
 {
 	struct iobuf_spec spec;
@@ -141,6 +187,12 @@ static const struct mount_option table[] = {
 	  .help = "N[K|M|G]: how much may be wired, in total" },
 	{ .name = "contiguous_max=", .parse = parse_contiguous_max,
 	  .help = "N[K|M|G]: how much of it may be contiguous or masked" },
+	{ .name = "reserve=", .parse = parse_reserve,
+	  .help = "N[K|M|G]: room that volatile buffers are purged for; 0: none" },
+	{ .name = "pressure_stall=", .parse = parse_pressure_stall,
+	  .help = "MS: purge when processes waited so long for memory; 0: never" },
+	{ .name = "pressure_window=", .parse = parse_pressure_window,
+	  .help = "MS: within so long, 500 to 10000 (default: 2000)" },
 	{ .name = "io_uring", .parse = parse_io_uring,
 	  .help = "requests by io_uring: faster, but no worker takes over" },
 	{ .name = "options=", .parse = parse_spec,
@@ -231,6 +283,10 @@ static int check(const struct bfs_mount_options *options)
 	if (options->config.pool[0] && options->config.size[0])
 		return refuse("size=", options->config.size,
 			      "the size of a pool= is its filesystem's");
+	if (options->config.pressure_stall_ms >
+	    options->config.pressure_window_ms)
+		return refuse("pressure_stall=", "",
+			      "longer than pressure_window=");
 	return 0;
 }
 
@@ -290,7 +346,10 @@ int bfs_mount_options_parse(int argc, char **argv,
 			    struct bfs_mount_options *ret_options)
 {
 	struct bfs_mount_options options = {
-		.config = { .fsname = "bufferfs" },
+		.config = { .fsname = "bufferfs",
+			    .reserve = BFS_RESERVE_DEFAULT,
+			    .pressure_stall_ms = 100,
+			    .pressure_window_ms = 2000 },
 		.flags = MS_NOSUID | MS_NODEV,
 	};
 	int r = parse_command_line(argc, argv, &options);
@@ -315,7 +374,7 @@ void bfs_mount_options_help(FILE *to)
 	      "mount options (besides ro, suid, dev, noexec, noatime):\n", to);
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if (table[i].help)
-			fprintf(to, "  -o %-15s %s\n", table[i].name,
+			fprintf(to, "  -o %-16s %s\n", table[i].name,
 				table[i].help);
 	fputs("\nspecification (SPEC, and the xattr user.iobuf):\n", to);
 	for (size_t i = 0; (token = iobuf_token_help(i, &help)); i++)

@@ -22,6 +22,9 @@
 #define BFS_SHARED_MAGIC 0x42554653u /* "BUFS" */
 #define BFS_SHARED_VERSION 1u
 
+/* As the place needs it that has to have it: see pressure.h. */
+#define BFS_RESERVE_DEFAULT UINT64_MAX
+
 enum {
 	BFS_INIT_REQUEST_MAX = 1024,
 	BFS_OPTIONS_MAX = 512,
@@ -40,6 +43,9 @@ struct bfs_config {
 					  the daemon are the pool's */
 	uint64_t wired_max;            /* bytes; 0: no limit */
 	uint64_t contiguous_max;       /* bytes; 0: no limit */
+	uint64_t reserve;              /* bytes; 0: none; BFS_RESERVE_DEFAULT */
+	uint32_t pressure_stall_ms;    /* 0: pressure is not asked for */
+	uint32_t pressure_window_ms;
 	bool own_pool;                 /* we made it: nobody else writes it */
 	bool adopted_pool;             /* it may hold buffers from before */
 	bool allow_other;

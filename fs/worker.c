@@ -15,6 +15,7 @@
 #include "caller.h"
 #include "fd.h"
 #include "log.h"
+#include "pressure.h"
 #include "uring.h"
 
 #include <errno.h>
@@ -566,6 +567,9 @@ int bfs_work(int argc, char **argv)
 		bfs_log(LOG_ERR, "the worker cannot start: %s", strerror(-r));
 		return EXIT_FAILURE;
 	}
+	if ((r = bfs_pressure_start(&fs)) < 0)
+		bfs_log(LOG_WARNING, "nobody watches for memory pressure: %s",
+			strerror(-r));
 	if (!fs.shared->config.foreground)
 		leave_terminal();
 	kill(getppid(), BFS_READY_SIGNAL);

@@ -193,6 +193,41 @@ static void bad_sizes_are_einval(void **state)
 		refused_o(bad[i]);
 }
 
+static void the_monitors_numbers_have_defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("/tmp"), 0);
+	assert_int_equal(options.config.reserve, BFS_RESERVE_DEFAULT);
+	assert_int_equal(options.config.pressure_stall_ms, 100);
+	assert_int_equal(options.config.pressure_window_ms, 2000);
+	assert_int_equal(parse_o("reserve=0,pressure_stall=0"), 0);
+	assert_int_equal(options.config.reserve, 0);
+	assert_int_equal(options.config.pressure_stall_ms, 0);
+	assert_int_equal(parse_o("reserve=3M,pressure_stall=10000,"
+				 "pressure_window=10000"), 0);
+	assert_int_equal(options.config.reserve, 3 << 20);
+	assert_int_equal(options.config.pressure_stall_ms, 10000);
+	assert_int_equal(options.config.pressure_window_ms, 10000);
+}
+
+static void bad_numbers_for_the_monitor_are_einval(void **state)
+{
+	static const char *const bad[] = {
+		"reserve", "reserve=", "reserve=-1", "reserve=5%",
+		"reserve=18446744073709551615", "reserve=1x",
+		"pressure_stall=", "pressure_stall=-1", "pressure_stall=1s",
+		"pressure_stall=10001", "pressure_stall=2001",
+		"pressure_stall=99999999999999999999", "pressure_stall=1.5",
+		"pressure_window=", "pressure_window=499",
+		"pressure_window=10001", "pressure_window=2K",
+		"pressure_window=0", "pressure_stall=600,pressure_window=500",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(bad); i++)
+		refused_o(bad[i]);
+}
+
 static void options_takes_the_rest_with_its_commas(void **state)
 {
 	(void)state;
@@ -354,6 +389,8 @@ int main(void)
 		cmocka_unit_test(a_pool_is_an_existing_path_made_absolute),
 		cmocka_unit_test(sizes_are_bytes_or_a_percentage),
 		cmocka_unit_test(bad_sizes_are_einval),
+		cmocka_unit_test(the_monitors_numbers_have_defaults),
+		cmocka_unit_test(bad_numbers_for_the_monitor_are_einval),
 		cmocka_unit_test(options_takes_the_rest_with_its_commas),
 		cmocka_unit_test(bad_specifications_are_einval),
 		cmocka_unit_test(a_pool_has_its_own_size),

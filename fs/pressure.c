@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pressure.c - one loop. What it takes to purge has been opened and touched
+ * before: a thread that waits for memory is no help against having none.
+ */
+#include "pressure.h"
+
+#include "fd.h"
+#include "fs.h"
+#include "log.h"
+#include "purge.h"
+#include "room.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+#define MIB (UINT64_C(1) << 20)
+
+static const uint64_t bytes_per_second = UINT64_C(8000000000);
+
+/* What the thread waits for. */
+enum { VOLATILE, SYSTEM, GROUP, FDS };
+
+static struct monitor {
+	struct bfs_fs *fs;
+	struct pollfd fds[FDS]; /* fd -1: not there */
+	struct bfs_places places;
+	uint64_t largest_reserve; /* seen, bytes */
+} monitor;
+
+uint64_t bfs_pressure_reserve(uint64_t asked, uint64_t total)
+{
+	uint64_t reserve = total / 16;
+
+	if (asked != BFS_RESERVE_DEFAULT)
+		return asked < total / 2 ? asked : total / 2;
+	if (reserve < 32 * MIB)
+		reserve = total / 4 < 32 * MIB ? total / 4 : 32 * MIB;
+	return reserve < 256 * MIB ? reserve : 256 * MIB;
+}
+
+uint64_t bfs_pressure_pause_ns(const struct bfs_room *room)
+{
+	double pause = (double)room->left / (double)bytes_per_second / 2;
+
+	if (room->total == 0 || pause > 1)
+		return NS_PER_S;
+	return pause < 1e-3 ? NS_PER_MS : (uint64_t)(pause * NS_PER_S);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+int bfs_pressure_open(const char *path, uint32_t stall_ms, uint32_t *window_ms)
+{
+	/* The multiple that takes no privilege, and the longest of all. */
+	enum { STEP_MS = 2000, MAX_MS = 10000 };
+	BFS_FD int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	uint32_t window = *window_ms;
+	char text[64];
+	int n;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		n = snprintf(text, sizeof(text), "some %llu %llu",
+			     stall_ms * 1000ull, window * 1000ull);
+		/* With its NUL, as the kernel wants it. */
+		if (write(fd, text, (size_t)n + 1) >= 0)
+			break;
+		if ((errno != EINVAL && errno != EPERM) ||
+		    window % STEP_MS == 0 || window > MAX_MS)
+			return -errno;
+		window += STEP_MS - window % STEP_MS;
+	}
+	*window_ms = window;
+	return bfs_fd_take(&fd);
+}
+
+/* memory.pressure of our own group, where that is not the whole machine. */
+static int open_group(uint32_t stall_ms, uint32_t *window_ms)
+{
+	static struct bfs_group_path path;
+	const size_t n = sizeof(path.dir);
+	int r = bfs_group_find_own("", &path);
+
+	if (r < 0)
+		return r;
+	if (strlen(path.dir) == path.mount_length ||
+	    strlen(path.dir) + sizeof("/memory.pressure") > n)
+		return -ENOENT;
+	strcat(path.dir, "/memory.pressure");
+	return bfs_pressure_open(path.dir, stall_ms, window_ms);
+}
+
+static void open_pressure(struct monitor *m)
+{
+	const struct bfs_config *config = &m->fs->shared->config;
+	uint32_t window = config->pressure_window_ms;
+	int fd;
+
+	m->fds[SYSTEM].fd = m->fds[GROUP].fd = -1;
+	if (config->pressure_stall_ms == 0)
+		return;
+	fd = bfs_pressure_open("/proc/pressure/memory",
+			       config->pressure_stall_ms, &window);
+	m->fds[SYSTEM].fd = fd;
+	m->fds[GROUP].fd = open_group(config->pressure_stall_ms, &window);
+	if (fd < 0 && m->fds[GROUP].fd < 0)
+		bfs_log(LOG_WARNING, "the kernel does not tell of memory "
+			"pressure (%s): volatile buffers go when room is short",
+			strerror(-fd));
+	else if (window != config->pressure_window_ms)
+		bfs_log(LOG_NOTICE, "pressure_window=%u takes CAP_SYS_RESOURCE: "
+			"it is %u", config->pressure_window_ms, window);
+}
+
+static void purge(struct monitor *m, uint64_t bytes, const char *why)
+{
+	uint64_t given = bfs_purge(m->fs, bytes);
+
+	bfs_log(LOG_DEBUG, "%s: purged %llu bytes of %llu", why,
+		(unsigned long long)given, (unsigned long long)bytes);
+}
+
+/* Processes have waited for memory. */
+static void relieve(struct monitor *m)
+{
+	uint64_t bytes = bfs_volatile_bytes(m->fs) / 8;
+
+	if (bytes < m->largest_reserve)
+		bytes = m->largest_reserve;
+	purge(m, bytes ? bytes : 1, "memory pressure");
+}
+
+/* Keep the reserve of a place, and say when to look again. */
+static void watch_place(struct monitor *m, struct bfs_place *place)
+{
+	struct bfs_room room;
+	uint64_t reserve;
+
+	if (bfs_place_look(place, &room) < 0)
+		room = (struct bfs_room){ 0 }; /* the group has been removed */
+	reserve = room.total ? bfs_pressure_reserve(
+				       m->fs->shared->config.reserve, room.total)
+			     : 0;
+	if (reserve > m->largest_reserve)
+		m->largest_reserve = reserve;
+	if (room.left < reserve) {
+		purge(m, reserve - room.left, place->name);
+		room.left = reserve;
+	}
+	place->due_ns = now_ns() + bfs_pressure_pause_ns(&room);
+}
+
+/* Look at what is due. Returns the time until the next is. */
+static struct timespec watch_places(struct monitor *m)
+{
+	uint64_t now = now_ns(), next = now + NS_PER_S - 1;
+
+	for (unsigned int i = 0; i < m->places.count; i++) {
+		struct bfs_place *place = &m->places.list[i];
+
+		if (place->due_ns <= now)
+			watch_place(m, place);
+		if (place->due_ns < next)
+			next = place->due_ns;
+	}
+	now = now_ns();
+	return (struct timespec){ .tv_nsec = next > now ? (long)(next - now) : 0 };
+}
+
+/* The first buffer became volatile: perhaps we are in another group by now. */
+static void wake(struct monitor *m)
+{
+	uint64_t count;
+
+	if (read(m->fds[VOLATILE].fd, &count, sizeof(count)) < 0)
+		return;
+	bfs_places_open(&m->places, m->fs->root_fd);
+}
+
+static void serve_events(struct monitor *m)
+{
+	bool pressure = false;
+
+	if (m->fds[VOLATILE].revents)
+		wake(m);
+	for (int i = SYSTEM; i <= GROUP; i++) {
+		if (m->fds[i].revents & POLLERR) { /* the group is gone */
+			close(m->fds[i].fd);
+			m->fds[i].fd = -1;
+		} else if (m->fds[i].revents & POLLPRI) {
+			pressure = true;
+		}
+	}
+	if (pressure && bfs_has_volatile(m->fs))
+		relieve(m);
+}
+
+/* So that the stack is there when it is wanted. */
+static void touch_stack(void)
+{
+	volatile char stack[64 * 1024];
+
+	for (size_t i = 0; i < sizeof(stack); i += 1024)
+		stack[i] = 1;
+}
+
+static void *run(void *argument)
+{
+	struct monitor *m = argument;
+	struct timespec timeout;
+
+	touch_stack();
+	for (;;) {
+		const bool wait = !bfs_has_volatile(m->fs);
+
+		if (!wait)
+			timeout = watch_places(m);
+		if (ppoll(m->fds, FDS, wait ? NULL : &timeout, NULL) > 0)
+			serve_events(m);
+	}
+	return NULL;
+}
+
+int bfs_pressure_start(struct bfs_fs *fs)
+{
+	struct monitor *m = &monitor;
+	pthread_t thread;
+	int r;
+
+	m->fs = fs;
+	m->fds[VOLATILE] = (struct pollfd){ fs->volatile_fd, POLLIN, 0 };
+	m->fds[SYSTEM].events = m->fds[GROUP].events = POLLPRI;
+	open_pressure(m);
+	bfs_places_open(&m->places, fs->root_fd);
+	r = pthread_create(&thread, NULL, run, m);
+	if (r)
+		return -r;
+	pthread_setname_np(thread, "pressure");
+	pthread_detach(thread);
+	return 0;
+}
