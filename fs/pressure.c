@@ -33,6 +33,7 @@ static struct monitor {
 	struct bfs_fs *fs;
 	struct pollfd fds[FDS]; /* fd -1: not there */
 	struct bfs_places places;
+	uint64_t opened_ns;       /* when `places` was */
 	uint64_t largest_reserve; /* seen, bytes */
 } monitor;
 
@@ -186,11 +187,24 @@ static struct timespec watch_places(struct monitor *m)
 /* The first buffer became volatile: perhaps we are in another group by now. */
 static void wake(struct monitor *m)
 {
+	const uint64_t now = now_ns();
+
+	if (now - m->opened_ns < NS_PER_S)
+		return;
+	m->opened_ns = now;
+	bfs_places_open(&m->places, m->fs->root_fd);
+}
+
+/* Is there something to watch for? Else the next one to come rings. */
+static bool is_awake(struct monitor *m)
+{
 	uint64_t count;
 
-	if (read(m->fds[VOLATILE].fd, &count, sizeof(count)) < 0)
-		return;
-	bfs_places_open(&m->places, m->fs->root_fd);
+	if (bfs_has_volatile(m->fs))
+		return true;
+	if (read(bfs_purge_queue_fd(m->fs->purge), &count, sizeof(count)) < 0)
+		return false;
+	return bfs_has_volatile(m->fs);
 }
 
 static void serve_events(struct monitor *m)
@@ -220,19 +234,27 @@ static void touch_stack(void)
 		stack[i] = 1;
 }
 
+/*
+ * While awake it does not listen to the bell: a client that makes its buffer
+ * volatile and nonvolatile over and over rings it once a pause at most.
+ */
 static void *run(void *argument)
 {
 	struct monitor *m = argument;
-	struct timespec timeout;
+	struct timespec pause;
+	bool awake = false;
 
 	touch_stack();
 	for (;;) {
-		const bool wait = !bfs_has_volatile(m->fs);
-
-		if (!wait)
-			timeout = watch_places(m);
-		if (ppoll(m->fds, FDS, wait ? NULL : &timeout, NULL) > 0)
+		awake = is_awake(m) || awake;
+		m->fds[VOLATILE].fd = awake ? -1
+					    : bfs_purge_queue_fd(m->fs->purge);
+		if (awake)
+			pause = watch_places(m);
+		m->fds[VOLATILE].revents = 0;
+		if (ppoll(m->fds, FDS, awake ? &pause : NULL, NULL) > 0)
 			serve_events(m);
+		awake = m->fds[VOLATILE].revents != 0;
 	}
 	return NULL;
 }
@@ -244,7 +266,7 @@ int bfs_pressure_start(struct bfs_fs *fs)
 	int r;
 
 	m->fs = fs;
-	m->fds[VOLATILE] = (struct pollfd){ fs->volatile_fd, POLLIN, 0 };
+	m->fds[VOLATILE].events = POLLIN;
 	m->fds[SYSTEM].events = m->fds[GROUP].events = POLLPRI;
 	open_pressure(m);
 	bfs_places_open(&m->places, fs->root_fd);

@@ -65,7 +65,7 @@ static bool start(void)
 		return false;
 	fs.shared = &shared;
 	fs.root_fd = open("/mnt", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fs.volatile_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_int_equal(bfs_purge_queue_create(&fs.purge), 0);
 	volatile_file = openat(fs.root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
 			       0600);
 	assert_true(volatile_file >= 0);
@@ -76,11 +76,9 @@ static bool start(void)
 
 static void become_volatile(uint64_t bytes)
 {
-	const uint64_t one = 1;
-
 	assert_int_equal(posix_fallocate(volatile_file, 0, (off_t)bytes), 0);
 	volatile_bytes = bytes;
-	assert_int_equal(write(fs.volatile_fd, &one, sizeof(one)), sizeof(one));
+	eventfd_write(bfs_purge_queue_fd(fs.purge), 1);
 }
 
 static uint64_t next_purge(void)
