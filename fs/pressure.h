@@ -7,8 +7,8 @@
  * - Room. It looks at each place where memory can run out (room.h). Is less
  *   left than the reserve, it purges what is missing. That comes before ENOSPC
  *   for those who write past the daemon, and before the kernel's OOM killer.
- *   It looks again when half of the room could be used up, at 8 GB/s: after
- *   1 ms at the earliest and 1 s at the latest.
+ *   It looks again when a quarter of the room could be used up, at 8 GB/s:
+ *   after half a millisecond at the earliest and a second at the latest.
  * - Pressure. The kernel tells that processes have waited for memory
  *   (/proc/pressure/memory, and memory.pressure of the daemon's own version 2
  *   control group). Each time it purges an eighth of what is volatile, and
