@@ -232,6 +232,20 @@ static int new_file(const struct iobuf_spec *spec)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Memory of this process's own has no name that could go with another process,
+ * and goes with its last reference as it is. */
+static int check_own(const struct iobuf_spec *spec, struct iobuf_reason *reason)
+{
+	if (spec->task != IOBUF_TASK_KERNEL)
+		return iobuf_refuse(reason, EOPNOTSUPP,
+				    "memory of a process's own cannot be bound "
+				    "to a task");
+	if (spec->life != IOBUF_LIFE_UNLINK)
+		return iobuf_refuse(reason, EOPNOTSUPP,
+				    "memory without a name has no life=lastclose");
+	return 0;
+}
+
 int iobuf_create_with(const struct iobuf_spec *spec,
 		      const struct iobuf_extras *extras,
 		      struct iobuf **ret_buffer,
@@ -245,6 +259,7 @@ int iobuf_create_with(const struct iobuf_spec *spec,
 				    ret_reason)) < 0)
 		return r;
 	if ((r = check_creatable(&resolved, ret_reason)) < 0 ||
+	    (r = check_own(&resolved, ret_reason)) < 0 ||
 	    (r = check_memory(resolved.capacity, ret_reason)) < 0)
 		return r;
 	if ((fd = new_file(&resolved)) < 0)

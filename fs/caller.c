@@ -99,6 +99,67 @@ bool bfs_may_keep_set_group_id(pid_t pid, gid_t group)
 	       lists_group(find_values(&status, "\nGroups:"), group);
 }
 
+pid_t bfs_process_of(pid_t thread)
+{
+	struct status status;
+
+	load_status(thread, &status);
+	return (pid_t)strtol(find_values(&status, "\nTgid:"), NULL, 10);
+}
+
+bool bfs_shares_process_ids(pid_t pid)
+{
+	struct status status;
+	const char *ids;
+
+	load_status(pid, &status);
+	/* Its id in our namespace, then in those below ours: just one is ours. */
+	ids = find_values(&status, "\nNSpid:");
+	ids += strspn(ids, " \t");
+	ids += strspn(ids, "0123456789");
+	return status.text[0] && (*ids == '\n' || *ids == '\0');
+}
+
+enum uid_of { REAL, EFFECTIVE, SAVED, UIDS };
+
+/* Users that have no number in our user namespace all look alike. */
+static bool is_same_user(const struct bfs_uid_map *map, unsigned long a,
+			 unsigned long b)
+{
+	return a == b && a - map->inside < map->count;
+}
+
+static void find_uids(const struct status *status, unsigned long uids[UIDS])
+{
+	const char *values = find_values(status, "\nUid:");
+	char *end;
+
+	for (int i = 0; i < UIDS; i++, values = end)
+		uids[i] = strtoul(values, &end, 10);
+}
+
+bool bfs_may_signal(pid_t pid, pid_t target)
+{
+	struct status caller, other;
+	unsigned long by[UIDS], to[UIDS];
+	struct bfs_uid_map map;
+
+	load_status(pid, &caller);
+	load_status(target, &other);
+	if (!caller.text[0] || !other.text[0])
+		return false;
+	if (has_capability(&caller, CAP_KILL) && shares_user_namespace(pid))
+		return true;
+	if (!bfs_load_uid_map(&map))
+		return false;
+	find_uids(&caller, by);
+	find_uids(&other, to);
+	return is_same_user(&map, by[REAL], to[REAL]) ||
+	       is_same_user(&map, by[REAL], to[SAVED]) ||
+	       is_same_user(&map, by[EFFECTIVE], to[REAL]) ||
+	       is_same_user(&map, by[EFFECTIVE], to[SAVED]);
+}
+
 bool bfs_load_uid_map(struct bfs_uid_map *ret_map)
 {
 	char text[64] = "";

@@ -15,6 +15,20 @@ bool bfs_has_sys_admin(pid_t pid);
 /* Is it of that group, or may it set the bit for any (CAP_FSETID)? */
 bool bfs_may_keep_set_group_id(pid_t pid, gid_t group);
 
+/*
+ * The process that a thread belongs to; of another process id namespace too.
+ * 0: there is no such thread, or /proc does not show it.
+ */
+pid_t bfs_process_of(pid_t thread);
+
+/* Do numbers that it gives mean the processes that they mean here? */
+bool bfs_shares_process_ids(pid_t pid);
+
+/* As kill(2): by real and effective against real and saved user, or by
+ * CAP_KILL in our user namespace. The target may end meanwhile: hold a pidfd,
+ * and look again afterwards whether it still runs. */
+bool bfs_may_signal(pid_t pid, pid_t target);
+
 /* Our user namespace, by the first line of its map: `count` uids from `inside`
  * on are those from `outside` on there. False when it cannot be known. */
 struct bfs_uid_map {

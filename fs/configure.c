@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "purge.h"
+#include "task.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -130,6 +131,42 @@ static int wait_for_release(struct bfs_file *file, bool plain_only)
 	return bfs_record_load_fd(file->fd, &file->record);
 }
 
+static bool is_same(const struct bfs_record *a, const struct bfs_record *b)
+{
+	return iobuf_spec_equal(&a->spec, &b->spec) &&
+	       a->task_start == b->task_start;
+}
+
+/*
+ * Which process record->spec.task means: the one that it was, unless another is
+ * asked for. `self` that is inherited is whom the file was bound to when it was
+ * made. The names of a buffer whose task has ended are about to go: it is not to
+ * be bound to another meanwhile.
+ */
+static int settle_task(const struct bfs_file *file, bool asked_for,
+		       struct bfs_record *record, struct iobuf_reason *reason)
+{
+	const struct bfs_record *old = &file->record;
+	const int32_t task = record->spec.task;
+
+	if (old->spec.task > IOBUF_TASK_KERNEL &&
+	    !bfs_task_runs(old->spec.task, old->task_start)) {
+		snprintf(reason->text, sizeof(reason->text),
+			 "the process that it is bound to has ended");
+		return -ESRCH;
+	}
+	record->task_start = 0;
+	if (task == IOBUF_TASK_KERNEL)
+		return 0;
+	if (asked_for || old->spec.task <= IOBUF_TASK_KERNEL ||
+	    (task != IOBUF_TASK_SELF && task != old->spec.task))
+		return bfs_task_find(file->caller, task, &record->spec.task,
+				     &record->task_start, reason);
+	record->spec.task = old->spec.task;
+	record->task_start = old->task_start;
+	return 0;
+}
+
 /* It is what was asked for already: what may be left is its length. */
 static int set_first_length(struct bfs_file *file,
 			    const struct bfs_record *record)
@@ -152,7 +189,7 @@ static int change_allocated(struct bfs_file *file,
 		ret_reason->text[0] = '\0'; /* it is allocated, and may be */
 		return bfs_file_convert(file, record, ret_reason);
 	}
-	return iobuf_spec_equal(&record->spec, &file->record.spec) ? 0 : r;
+	return is_same(record, &file->record) ? 0 : r;
 }
 
 /* tar writes a file's xattrs before its contents: a length says that they are
@@ -165,6 +202,40 @@ static void expect_contents(struct bfs_file *file,
 		return;
 	if (bfs_inode_take_slot(file->fs->inodes, file->inode) == 0)
 		file->inode->slot->flags |= BFS_SLOT_FILLING;
+}
+
+/* Store what the checks have let through, with memory where it has a capacity. */
+static int become(struct bfs_file *file, const struct bfs_record *record,
+		  struct iobuf_reason *ret_reason)
+{
+	int r = check_change(file, &record->spec, ret_reason);
+
+	if (r < 0)
+		return change_allocated(file, record, r, ret_reason);
+	bfs_file_drop_wired(file);
+	r = bfs_record_is_fixed(record) ? allocate(file, record, ret_reason)
+					: bfs_file_store(file, record);
+	if (r == 0)
+		expect_contents(file, &record->spec);
+	return r;
+}
+
+/* Its names will go with its task, or with its last close. */
+static int become_bound(struct bfs_file *file, const struct bfs_record *record,
+			struct iobuf_reason *ret_reason,
+			int (*how)(struct bfs_file *file,
+				   const struct bfs_record *record,
+				   struct iobuf_reason *ret_reason))
+{
+	struct bfs_task *task;
+	int r = bfs_task_begin(file, record, &task);
+
+	if (r < 0)
+		return r;
+	r = bfs_task_end(file, task, how(file, record, ret_reason));
+	if (r == 0)
+		bfs_file_note_life(file);
+	return r;
 }
 
 int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
@@ -180,10 +251,11 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 		return r;
 	record = file->record;
 	if ((r = iobuf_spec_resolve(asked, &fallback, &record.spec,
-				    ret_reason)) < 0)
+				    ret_reason)) < 0 ||
+	    (r = settle_task(file, asked->given & IOBUF_GIVEN_TASK, &record,
+			     ret_reason)) < 0)
 		return r;
-	if (file->record.present &&
-	    iobuf_spec_equal(&record.spec, &file->record.spec) &&
+	if (file->record.present && is_same(&record, &file->record) &&
 	    (bfs_record_is_fixed(&record) || file->record.flags == flags))
 		return set_first_length(file, &record);
 	if ((r = iobuf_spec_supported(&record.spec, ret_reason)) < 0 ||
@@ -196,14 +268,7 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 	record.length = asked->given & IOBUF_GIVEN_LENGTH
 				? asked->length
 				: record.spec.capacity;
-	if ((r = check_change(file, &record.spec, ret_reason)) < 0)
-		return change_allocated(file, &record, r, ret_reason);
-	bfs_file_drop_wired(file);
-	r = bfs_record_is_fixed(&record) ? allocate(file, &record, ret_reason)
-					 : bfs_file_store(file, &record);
-	if (r == 0)
-		expect_contents(file, asked);
-	return r;
+	return become_bound(file, &record, ret_reason, become);
 }
 
 /*
@@ -223,12 +288,25 @@ static int disinherit(struct bfs_file *file)
 	record.flags = 0;
 	record.purgeable = 0;
 	record.length = (uint64_t)st.st_size;
-	return bfs_file_convert(file, &record, &reason);
+	if ((r = settle_task(file, false, &record, &reason)) < 0)
+		return r;
+	return become_bound(file, &record, &reason, bfs_file_convert);
+}
+
+static int become_plain(struct bfs_file *file, const struct bfs_record *record,
+			struct iobuf_reason *ret_reason)
+{
+	int r = check_change(file, &record->spec, ret_reason);
+
+	if (r < 0)
+		return r;
+	bfs_file_drop_wired(file);
+	return bfs_file_store(file, record);
 }
 
 int bfs_file_unconfigure(struct bfs_file *file)
 {
-	struct iobuf_reason reason;
+	struct iobuf_reason reason = { 0 };
 	struct bfs_record record = file->record;
 	int r;
 
@@ -238,12 +316,11 @@ int bfs_file_unconfigure(struct bfs_file *file)
 		return disinherit(file);
 	r = iobuf_spec_resolve(&record.inherited, &record.inherited,
 			       &record.spec, NULL);
-	if (r < 0 || (r = check_change(file, &record.spec, &reason)) < 0)
+	if (r < 0 || (r = settle_task(file, false, &record, &reason)) < 0)
 		return r;
-	bfs_file_drop_wired(file);
 	record.flags = 0;
 	record.purgeable = 0;
-	return bfs_file_store(file, &record);
+	return become_bound(file, &record, &reason, become_plain);
 }
 
 const struct iobuf_spec *bfs_directory_defaults(const struct bfs_fs *fs,
@@ -264,6 +341,11 @@ int bfs_file_inherit(struct bfs_file *file, const struct bfs_record *directory)
 	if (iobuf_spec_equal(defaults, &file->record.spec))
 		return 0; /* a plain buffer needs no record */
 	file->record.inherited = *defaults;
+	/* A process that the directory names was looked at when it was named. */
+	if (defaults->task > IOBUF_TASK_KERNEL) {
+		file->record.spec.task = defaults->task;
+		file->record.task_start = directory->task_start;
+	}
 	r = bfs_file_configure(file, &nothing, defaults,
 			       (directory->flags & BFS_RECORD_EXPLICIT) |
 				       BFS_RECORD_INHERITED, &reason);

@@ -3,6 +3,7 @@
 
 #include "fd.h"
 #include "purge.h"
+#include "task.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -104,6 +105,16 @@ int bfs_file_store(struct bfs_file *file, const struct bfs_record *record)
 	return 0;
 }
 
+void bfs_file_note_life(struct bfs_file *file)
+{
+	struct bfs_slot *slot = file->inode->slot;
+
+	if (slot && file->record.spec.life != IOBUF_LIFE_LASTCLOSE)
+		slot->flags &= ~(uint32_t)BFS_SLOT_LASTCLOSE;
+	else if (slot && slot->opens)
+		slot->flags |= BFS_SLOT_LASTCLOSE;
+}
+
 void bfs_file_abandon(struct bfs_file *file)
 {
 	struct bfs_slot *slot = file->inode->slot;
@@ -112,6 +123,7 @@ void bfs_file_abandon(struct bfs_file *file)
 		return;
 	bfs_file_drop_wired(file);
 	bfs_purge_unqueue(file->fs, file->inode);
+	bfs_task_unbind(file->fs, file->inode);
 	atomic_store(&slot->counts, 0);
 	slot->flags = 0;
 }

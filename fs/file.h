@@ -29,6 +29,7 @@ struct bfs_file {
 	struct bfs_fs *fs;
 	struct bfs_inode *inode; /* locked */
 	int fd;
+	pid_t caller; /* who asks, for task=; 0: nobody that is known */
 	struct bfs_record record;
 };
 
@@ -66,7 +67,7 @@ int bfs_file_datapath(const struct bfs_file *file, int flags,
  * capacity that allocates. `flags`: of the record (enum bfs_record_flags).
  * 0, also when it is that already; -EBUSY when it holds memory, or when an
  * open file could write past it; -EINVAL, -EOVERFLOW, -EOPNOTSUPP with the
- * words in *ret_reason; -ENOSPC, -ENOMEM.
+ * words in *ret_reason; -ENOSPC, -ENOMEM; as of bfs_task_find() for a task.
  */
 int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 		       const struct iobuf_spec *defaults, uint32_t flags,
@@ -130,6 +131,10 @@ int bfs_file_set_direction(struct bfs_file *file, uint32_t direction,
 			   struct iobuf_reason *ret_reason);
 
 int bfs_file_report(struct bfs_file *file, struct iobuf_report *ret_report);
+
+/* After a file was opened, or became another kind: will its last close take its
+ * names? */
+void bfs_file_note_life(struct bfs_file *file);
 
 /* Let the memory of a locked, unlinked file go: nobody can come back to it. */
 void bfs_file_abandon(struct bfs_file *file);

@@ -27,6 +27,8 @@ struct bfs_notify {
 	/* The entry `name` of a directory is gone. */
 	void (*unlinked)(const struct bfs_fs *fs, uint64_t parent,
 			 uint64_t nodeid, const char *name);
+	/* Does it remember the file? Then it will tell when it forgets it. */
+	bool (*knows)(const struct bfs_fs *fs, uint64_t nodeid);
 };
 
 /* Memory that is bounded by a mount option. */
@@ -41,6 +43,7 @@ struct bfs_fs {
 	struct bfs_nodes *nodes;
 	struct bfs_inode_table *inodes;
 	struct bfs_purge_queue *purge; /* volatile buffers */
+	struct bfs_tasks *tasks;
 	struct fuse_session *session;
 	struct bfs_notify notify;
 	struct iobuf_spec defaults; /* of the mount, complete */

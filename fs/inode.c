@@ -43,6 +43,7 @@ static void bfs_inode_check(const struct bfs_inode *inode)
 	assert(slot || !inode->wired);
 	assert(!slot || slot->nodeid == inode->nodeid);
 	assert(!slot || slot->plain_opens <= slot->opens);
+	assert(!inode->task || (slot && (slot->flags & BFS_SLOT_BOUND)));
 }
 #endif
 

@@ -10,7 +10,8 @@
  *   - an inode has a slot iff opens > 0, or it is wired, or being allocated;
  *   - opens > 0 on a passthrough mount implies a backing id, which is the only
  *     one of this inode, unless every open is of an unshared buffer;
- *   - plain_opens <= opens.
+ *   - plain_opens <= opens;
+ *   - a task implies BFS_SLOT_BOUND.
  *
  * Lock order: an inode's lock, then the table's. Both are leaves for whoever
  * replies to the kernel: no reply is sent with either held.
@@ -44,6 +45,9 @@ struct bfs_inode {
 	unsigned int one_way;  /* plain opens that write or read, not both; of
 				  this worker's time, so that 0 is no proof */
 	struct bfs_volatile purge;
+	struct bfs_task *task; /* that its names go with, or NULL: see task.h */
+	/* The table of tasks' lock protects these. */
+	struct bfs_inode *next_bound, **link_bound;
 	/* The table's lock protects these. */
 	struct bfs_inode *next;
 	unsigned int users;

@@ -132,6 +132,9 @@ static int parse_spec(const char *value, struct bfs_mount_options *options)
 	    iobuf_spec_resolve(&spec, &iobuf_spec_default, &spec, &reason) < 0 ||
 	    iobuf_spec_supported(&spec, &reason) < 0)
 		return refuse("options=", value, reason.text);
+	if (spec.task > IOBUF_TASK_KERNEL)
+		return refuse("options=", value, "a process is of one file or "
+			      "directory: task=self is of each");
 	if (spec.given & IOBUF_GIVEN_LENGTH)
 		return refuse("options=", value, "length= is of one buffer");
 	return copy(options->config.options, sizeof(options->config.options),

@@ -97,9 +97,17 @@ static void drop_open(struct bfs_fs *fs, struct bfs_inode *inode, uint64_t fh,
 	bfs_inode_drop_open(fs->inodes, inode, bfs_fh_path(fh) != BFS_FH_ASKS, unique);
 }
 
+/* Then its names may have to go: see bfs_end_life(). */
+static bool is_last_close(const struct bfs_inode *inode)
+{
+	return inode->slot && !inode->slot->opens &&
+	       (inode->slot->flags & BFS_SLOT_LASTCLOSE);
+}
+
 static void end_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
 {
 	struct bfs_inode *inode;
+	bool last;
 
 	if (!bfs_inode_is_known(fs->inodes, nodeid) ||
 	    !(inode = bfs_inode_lock(fs->inodes, nodeid)))
@@ -107,7 +115,10 @@ static void end_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
 	if (!is_counted(inode, fs))
 		drop_open(fs, inode, fh, request.unique);
 	note_counted(fs);
+	last = is_last_close(inode);
 	bfs_inode_unlock(fs->inodes, inode);
+	if (last)
+		bfs_end_life(fs, nodeid);
 }
 
 /* An open whose reply did not arrive is over: count that, whatever the request
@@ -115,11 +126,15 @@ static void end_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
 static void undo_open(struct bfs_fs *fs, uint64_t nodeid, uint64_t fh)
 {
 	struct bfs_inode *inode = bfs_inode_lock(fs->inodes, nodeid);
+	bool last;
 
 	if (!inode)
 		return;
 	drop_open(fs, inode, fh, 0);
+	last = is_last_close(inode);
 	bfs_inode_unlock(fs->inodes, inode);
+	if (last)
+		bfs_end_life(fs, nodeid);
 }
 
 /* The pool file for data: its backing file has to be open for writing, except
@@ -157,6 +172,8 @@ static int do_open(struct bfs_fs *fs, uint64_t nodeid, struct fuse_file_info *fi
 	if ((fi->flags & O_TRUNC) &&
 	    (r = truncate_open(&file, writer, ret_killed)) < 0)
 		drop_open(fs, file.inode, fi->fh, 0);
+	else
+		bfs_file_note_life(&file);
 	return r;
 }
 
@@ -168,6 +185,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (killed)
 		bfs_tell_changed(fs, ino, BFS_CHANGED_ATTRIBUTES);
+	if (r < 0) /* for a moment it was open */
+		bfs_end_life(fs, ino);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else if (fuse_reply_open(req, fi) == -ENOENT) /* interrupted */
@@ -194,8 +213,10 @@ static int do_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 
 	if (r == 0 && (fi->flags & (O_TRUNC | O_EXCL)))
 		begin_at_length_0(&file, ret_entry);
-	if (r == 0 && (r = begin_open(&file, fi)) == 0)
+	if (r == 0 && (r = begin_open(&file, fi)) == 0) {
 		file.inode->slot->flags |= BFS_SLOT_NEW;
+		bfs_file_note_life(&file);
+	}
 	if (r < 0 && file.inode) {
 		bfs_unlink(fs, parent, name, 0);
 		bfs_file_abandon(&file);
@@ -215,6 +236,8 @@ static int do_tmpfile(struct bfs_fs *fs, uint64_t parent, mode_t mode,
 		bfs_file_abandon(&file);
 		bfs_node_forget(fs->nodes, ret_entry->nodeid, 1);
 	}
+	if (r == 0)
+		bfs_file_note_life(&file);
 	return r;
 }
 

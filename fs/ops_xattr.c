@@ -71,7 +71,8 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	fuse_reply_err(req, -bfs_removexattr(bfs_fs_of(req), ino, name));
+	fuse_reply_err(req, -bfs_removexattr(bfs_fs_of(req), ino, name,
+					     fuse_req_ctx(req)->pid));
 }
 
 void bfs_ops_xattr(struct fuse_lowlevel_ops *ops)

@@ -6,6 +6,7 @@
 #include "file_internal.h"
 #include "log.h"
 #include "purge.h"
+#include "task.h"
 #include "walk.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@ static void drop_slot(struct bfs_fs *fs, uint64_t nodeid)
 	if (!inode)
 		return;
 	bfs_purge_unqueue(fs, inode);
+	bfs_task_unbind(fs, inode);
 	if (inode->slot)
 		inode->slot->flags = 0;
 	bfs_inode_unlock(fs->inodes, inode);
@@ -67,22 +69,29 @@ static void wire_again(void *context, uint64_t nodeid)
 			strerror(-r));
 }
 
-/* What an adopted pool has of wired buffers. */
-static int wire_if_wired(void *context, const struct bfs_walk_entry *entry)
+/* What an adopted pool has of wired and bound buffers. */
+static int take_up(void *context, const struct bfs_walk_entry *entry)
 {
 	struct bfs_fs *fs = context;
 	BFS_FD int fd = -1;
 	struct bfs_record record;
+	bool is_wired, is_bound;
 	uint64_t nodeid;
 
-	if (!S_ISREG(entry->st.st_mode) || entry->st.st_size == 0)
+	if (!S_ISREG(entry->st.st_mode))
 		return 0;
 	fd = openat(entry->dir_fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || bfs_record_load_path_fd(fd, &record) < 0 ||
-	    !bfs_record_is_wired(&record) ||
+	if (fd < 0 || bfs_record_load_path_fd(fd, &record) < 0)
+		return 0;
+	is_wired = bfs_record_is_wired(&record) && entry->st.st_size > 0;
+	is_bound = record.spec.task > IOBUF_TASK_KERNEL;
+	if ((!is_wired && !is_bound) ||
 	    bfs_node_lookup(fs->nodes, fd, "", &nodeid) < 0)
 		return 0;
-	wire_again(fs, nodeid);
+	if (is_bound)
+		bfs_task_bind_again(fs, nodeid);
+	if (is_wired)
+		wire_again(fs, nodeid);
 	bfs_node_forget(fs->nodes, nodeid, 1);
 	return 0;
 }
@@ -93,7 +102,7 @@ static void *rewire(void *context)
 
 	bfs_inode_each(fs->inodes, BFS_SLOT_WIRED, wire_again, fs);
 	if (fs->shared->config.adopted_pool) {
-		bfs_walk(fs->root_fd, wire_if_wired, fs);
+		bfs_walk(fs->root_fd, take_up, fs);
 		bfs_purge_adopt(fs);
 	}
 	return NULL;

@@ -3,6 +3,7 @@
 
 #include "caller.h"
 #include "fd.h"
+#include "task.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@ static bool is_component(const char *name)
 	       strcmp(name, "..");
 }
 
-static int open_directory(struct bfs_fs *fs, uint64_t nodeid, const char *name)
+int bfs_open_directory(struct bfs_fs *fs, uint64_t nodeid, const char *name)
 {
 	if (!is_component(name))
 		return -EINVAL;
@@ -81,7 +82,7 @@ int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,
 int bfs_lookup(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       struct bfs_entry *ret_entry)
 {
-	BFS_FD int dir = open_directory(fs, parent, name);
+	BFS_FD int dir = bfs_open_directory(fs, parent, name);
 
 	return dir < 0 ? dir : bfs_entry_at(fs, dir, name, ret_entry);
 }
@@ -299,6 +300,7 @@ static int make_file(struct bfs_fs *fs, int dir, mode_t mode,
 		bfs_node_forget(fs->nodes, entry.nodeid, 1);
 		return r;
 	}
+	file.caller = owner.pid;
 	if ((r = bfs_file_inherit(&file, &directory)) < 0 ||
 	    (r = bfs_file_stat(&file, &entry.st)) < 0) {
 		unmake_file(&file, &entry);
@@ -378,7 +380,7 @@ static int inherit_defaults(int parent, const char *name)
 int bfs_mkdir(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
 	      struct bfs_owner owner, struct bfs_entry *ret_entry)
 {
-	BFS_FD int dir = open_directory(fs, parent, name);
+	BFS_FD int dir = bfs_open_directory(fs, parent, name);
 	int r;
 
 	if (dir < 0)
@@ -399,7 +401,7 @@ int bfs_mknod(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
 	if (S_ISREG(mode))
 		return bfs_create(fs, parent, name, mode, owner, ret_entry,
 				  NULL);
-	if ((dir = open_directory(fs, parent, name)) < 0)
+	if ((dir = bfs_open_directory(fs, parent, name)) < 0)
 		return dir;
 	if (mknodat(dir, name, mode, device) < 0)
 		return -errno;
@@ -411,7 +413,7 @@ int bfs_symlink(struct bfs_fs *fs, const char *target, uint64_t parent,
 		const char *name, struct bfs_owner owner,
 		struct bfs_entry *ret_entry)
 {
-	BFS_FD int dir = open_directory(fs, parent, name);
+	BFS_FD int dir = bfs_open_directory(fs, parent, name);
 
 	if (dir < 0)
 		return dir;
@@ -424,14 +426,19 @@ int bfs_symlink(struct bfs_fs *fs, const char *target, uint64_t parent,
 int bfs_link(struct bfs_fs *fs, uint64_t nodeid, uint64_t parent,
 	     const char *name, struct bfs_entry *ret_entry)
 {
-	BFS_FD int dir = open_directory(fs, parent, name);
-	BFS_FD int fd = -1;
+	BFS_FD int dir = bfs_open_directory(fs, parent, name);
+	BFS_FILE struct bfs_file file = { 0 };
+	int r;
 
 	if (dir < 0)
 		return dir;
-	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
-		return fd;
-	if (linkat(AT_FDCWD, bfs_fd_path(fd).text, dir, name,
+	/* Locked: names that a task's end takes away are all that there are. */
+	if ((r = bfs_file_open(fs, nodeid, O_PATH | O_NOFOLLOW, &file)) < 0)
+		return r;
+	if (file.record.spec.task > IOBUF_TASK_KERNEL &&
+	    !bfs_task_runs(file.record.spec.task, file.record.task_start))
+		return -ENOENT;
+	if (linkat(AT_FDCWD, bfs_fd_path(file.fd).text, dir, name,
 		   AT_SYMLINK_FOLLOW) < 0)
 		return -errno;
 	return finish(fs, dir, name, 0, 0, ret_entry);
@@ -446,61 +453,4 @@ int bfs_readlink(struct bfs_fs *fs, uint64_t nodeid, char *buf, size_t size)
 		return fd;
 	n = readlinkat(fd, "", buf, size);
 	return n < 0 ? -errno : (int)n;
-}
-
-/*
- * An entry that may be about to lose its last name. Directories, small files
- * and those that are open are held until the kernel forgets them; the memory
- * of a large file should go with its name.
- */
-static int open_victim(struct bfs_fs *fs, int dir, const char *name)
-{
-	enum { HELD_BLOCKS_MAX = 2048 }; /* of 512 bytes */
-	BFS_FD int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-	uint64_t nodeid;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -1;
-	if (S_ISREG(st.st_mode) && st.st_blocks > HELD_BLOCKS_MAX &&
-	    (bfs_node_of(fs->nodes, fd, &nodeid) < 0 ||
-	     !bfs_inode_is_known(fs->inodes, nodeid)))
-		return -1;
-	return bfs_fd_take(&fd);
-}
-
-int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags)
-{
-	BFS_FD int dir = open_directory(fs, parent, name);
-	BFS_FD int victim = -1;
-
-	if (dir < 0)
-		return dir;
-	victim = open_victim(fs, dir, name);
-	if (unlinkat(dir, name, flags) < 0)
-		return -errno;
-	if (victim >= 0)
-		bfs_node_hold(fs->nodes, &victim);
-	return 0;
-}
-
-int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
-	       uint64_t new_parent, const char *new_name, unsigned int flags)
-{
-	BFS_FD int from = open_directory(fs, parent, name);
-	BFS_FD int to = -1, victim = -1;
-
-	if (from < 0)
-		return from;
-	if ((to = open_directory(fs, new_parent, new_name)) < 0)
-		return to;
-	victim = open_victim(fs, to, new_name);
-	if (renameat2(from, name, to, new_name, flags) < 0)
-		return -errno;
-	bfs_node_moved(fs->nodes, to, new_name);
-	if (flags & RENAME_EXCHANGE)
-		bfs_node_moved(fs->nodes, from, name);
-	if (victim >= 0)
-		bfs_node_hold(fs->nodes, &victim);
-	return 0;
 }

@@ -91,10 +91,27 @@ int bfs_link(struct bfs_fs *fs, uint64_t nodeid, uint64_t parent,
 /* Returns the length of the target. */
 int bfs_readlink(struct bfs_fs *fs, uint64_t nodeid, char *buf, size_t size);
 
-/* flags: AT_REMOVEDIR for rmdir(2). */
+/* unlink.c. flags: AT_REMOVEDIR for rmdir(2). */
 int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags);
 int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       uint64_t new_parent, const char *new_name, unsigned int flags);
+
+/*
+ * Remove every name of a file, without being asked by the kernel, which is told
+ * of each. As after bfs_unlink(), who has the file open or mapped keeps it. A
+ * name that is not of the pool stays. 0, also when there was none; -EAGAIN: names
+ * moved faster than they could be found; errors of unlinkat(2). No lock is to be
+ * held.
+ */
+int bfs_unlink_all(struct bfs_fs *fs, uint64_t nodeid);
+
+/* The last open file of a buffer may have been closed: its names go, if its
+ * life says so. No lock is to be held. */
+void bfs_end_life(struct bfs_fs *fs, uint64_t nodeid);
+
+/* A directory, O_PATH, in which `name` is to be an entry: -EINVAL if that cannot
+ * be. */
+int bfs_open_directory(struct bfs_fs *fs, uint64_t nodeid, const char *name);
 
 /* The entry `name` of an open directory (O_PATH will do). */
 int bfs_entry_at(struct bfs_fs *fs, int dir_fd, const char *name,

@@ -16,6 +16,7 @@
 #include "fd.h"
 #include "log.h"
 #include "pressure.h"
+#include "task.h"
 #include "uring.h"
 
 #include <errno.h>
@@ -381,6 +382,12 @@ static void notify_unlinked(const struct bfs_fs *changed, uint64_t parent,
 				    strlen(name));
 }
 
+static bool kernel_knows(const struct bfs_fs *asked, uint64_t nodeid)
+{
+	return fuse_lowlevel_notify_inval_inode(asked->session, nodeid, -1,
+						0) != -ENOENT;
+}
+
 static int open_session(bool debug)
 {
 	static struct fuse_lowlevel_ops ops = { .init = agree };
@@ -401,7 +408,8 @@ static int open_session(bool debug)
 	snprintf(path, sizeof(path), "/dev/fd/%d", fs.fuse_fd);
 	if (!fs.session || fuse_session_mount(fs.session, path) < 0)
 		return -EIO;
-	fs.notify = (struct bfs_notify){ notify_changed, notify_unlinked };
+	fs.notify = (struct bfs_notify){ notify_changed, notify_unlinked,
+					 kernel_knows };
 	answer_init();
 	return fuse_session_exited(fs.session) ? -EPROTO : 0;
 }
@@ -537,12 +545,15 @@ static int start(int argc, char **argv)
 	    (r = bfs_nodes_create(fs.root_fd, &fs.nodes)) < 0 ||
 	    (r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
 	    (r = bfs_purge_queue_create(&fs.purge)) < 0 ||
+	    (r = bfs_tasks_create(&fs, &fs.tasks)) < 0 ||
 	    (r = open_session(config->debug)) < 0)
 		return r;
 	if (first)
 		try_passthrough();
 	fs.shared->agreed = true;
 	bfs_files_recover(&fs);
+	if ((r = bfs_tasks_start(fs.tasks)) < 0)
+		return r;
 	bfs_files_rewire(&fs);
 	if (!first)
 		ask_again();

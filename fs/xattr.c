@@ -12,6 +12,7 @@
 #include "log.h"
 #include "purge.h"
 #include "state.h"
+#include "task.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,6 +112,7 @@ static int get_task(struct target *t, char *buf, size_t size)
 	const int32_t task = spec_of(t)->task;
 
 	return task == IOBUF_TASK_KERNEL ? snprintf(buf, size, "kernel")
+	       : task == IOBUF_TASK_SELF ? snprintf(buf, size, "self")
 					 : snprintf(buf, size, "%d", task);
 }
 
@@ -171,6 +173,12 @@ static int configure_directory(struct target *t, const struct iobuf_spec *asked,
 					     &t->reason);
 
 	if (r < 0 || (r = iobuf_spec_supported(&record.spec, &t->reason)) < 0)
+		return r;
+	/* `self` will be whoever makes a file; another is who is meant now. */
+	if ((asked->given & IOBUF_GIVEN_TASK) &&
+	    record.spec.task > IOBUF_TASK_KERNEL &&
+	    (r = bfs_task_find(t->caller, record.spec.task, &record.spec.task,
+			       &record.task_start, &t->reason)) < 0)
 		return r;
 	record.flags = BFS_RECORD_EXPLICIT;
 	record.length = record.spec.capacity;
@@ -367,6 +375,7 @@ static int open_target(struct bfs_fs *fs, uint64_t nodeid, struct target *t)
 	if (fstat(t->file.fd, &st) < 0)
 		return -errno;
 	t->fs = fs;
+	t->file.caller = t->caller;
 	t->is_directory = S_ISDIR(st.st_mode);
 	t->is_root = nodeid == BFS_ROOT_NODEID;
 	return 0;
@@ -430,9 +439,10 @@ int bfs_xattr_set(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	return r;
 }
 
-int bfs_xattr_remove(struct bfs_fs *fs, uint64_t nodeid, const char *name)
+int bfs_xattr_remove(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+		     pid_t caller)
 {
-	TARGET struct target t = { 0 };
+	TARGET struct target t = { .caller = caller };
 	const struct row *row = find_row(name);
 	int r;
 

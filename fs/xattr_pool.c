@@ -93,12 +93,13 @@ int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	return 0;
 }
 
-int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name)
+int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+		    pid_t caller)
 {
 	BFS_FD int fd = -1;
 
 	if (bfs_xattr_is_ours(name))
-		return bfs_xattr_remove(fs, nodeid, name);
+		return bfs_xattr_remove(fs, nodeid, name, caller);
 	if (is_unsupported(fs, name))
 		return -EOPNOTSUPP;
 	if (is_hidden(name))

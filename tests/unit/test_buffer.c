@@ -88,6 +88,29 @@ static void create_refuses_what_is_not_built(void **state)
 	close(fd);
 }
 
+static void task_and_life_are_of_files_not_of_own_memory(void **state)
+{
+	static const char *const texts[] = {
+		"task=1,capacity=4K", "task=self,capacity=4K",
+		"life=lastclose,capacity=4K",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		struct iobuf_spec spec = resolved(texts[i]);
+		struct iobuf_reason reason = { 0 };
+		struct iobuf *b = NULL;
+		int fd = new_memfd();
+
+		assert_int_equal(iobuf_create(&spec, &b, &reason), -EOPNOTSUPP);
+		assert_int_not_equal(reason.text[0], '\0');
+		assert_null(b);
+		assert_int_equal(iobuf_create_in_file(&spec, fd, &b, NULL), 0);
+		iobuf_release(b);
+		close(fd);
+	}
+}
+
 /* The limit of file sizes keeps the machine alive, should the check be gone. */
 static void more_than_all_memory_is_enomem(void **state)
 {
@@ -819,6 +842,7 @@ int main(void)
 		cmocka_unit_test(create_without_capacity_is_einval),
 		cmocka_unit_test(create_refuses_what_resolve_refuses),
 		cmocka_unit_test(create_refuses_what_is_not_built),
+		cmocka_unit_test(task_and_life_are_of_files_not_of_own_memory),
 		cmocka_unit_test(more_than_all_memory_is_enomem),
 		cmocka_unit_test(
 			a_full_filesystem_is_enospc_and_leaves_the_file_empty),

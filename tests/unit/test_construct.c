@@ -113,6 +113,7 @@ static void what_the_rules_refuse_is_refused_and_leaves_nothing(void **state)
 		{ 0, IOBUF_PAGEABLE | IOBUF_CONTIGUOUS, 100, 1, -EINVAL },
 		{ 0, IOBUF_PAGEABLE, 100, UINT64_C(2) << 20, -EINVAL },
 		{ 1, 0, 100, 1, -EINVAL }, /* a task's is pageable */
+		{ 1, IOBUF_PAGEABLE, 100, 1, -EOPNOTSUPP }, /* and a file */
 		{ 0, 0, UINT64_C(1) << 60, 1, -ENOMEM },
 	};
 	const struct footprint before = footprint();

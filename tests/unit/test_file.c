@@ -61,7 +61,7 @@ static void after_allocation_options_are_ebusy_and_nothing_changes(void **state)
 	assert_int_equal(set(nodeid, "user.iobuf.capacity", "2M"), -EBUSY);
 	assert_int_equal(set(nodeid, "user.iobuf.options", "wired"), -EBUSY);
 	assert_int_equal(set(nodeid, "user.iobuf.tag", "x"), -EBUSY);
-	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf"), -EBUSY);
+	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf", 0), -EBUSY);
 	assert_unchanged(nodeid, &before);
 }
 
@@ -494,8 +494,8 @@ static void files_get_what_their_directory_hands_down(void **state)
 	nodeid = created_in(sub.nodeid, "f");
 	assert_int_equal(attributes(nodeid).st_size, 65536);
 	/* Removing them restores the mount's. */
-	assert_int_equal(bfs_removexattr(&fs, dir.nodeid, "user.iobuf"), 0);
-	assert_int_equal(bfs_removexattr(&fs, dir.nodeid, "user.iobuf"),
+	assert_int_equal(bfs_removexattr(&fs, dir.nodeid, "user.iobuf", 0), 0);
+	assert_int_equal(bfs_removexattr(&fs, dir.nodeid, "user.iobuf", 0),
 			 -ENODATA);
 	nodeid = created_in(dir.nodeid, "g");
 	assert_int_equal(attributes(nodeid).st_size, 0);
@@ -530,14 +530,14 @@ static void removing_the_specification_of_an_empty_file_forgets_it(void **state)
 	NEEDS_POOL();
 	nodeid = created_as("f", "in,tag=t");
 	assert_xattr(nodeid, "user.iobuf.direction", "in");
-	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf"), 0);
+	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf", 0), 0);
 	assert_xattr(nodeid, "user.iobuf.direction", "inout");
 	assert_int_equal(get(nodeid, "user.iobuf", text, sizeof(text)),
 			 -ENODATA);
-	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf"), -ENODATA);
-	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf.tag"),
+	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf", 0), -ENODATA);
+	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf.tag", 0),
 			 -EINVAL);
-	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf.state"),
+	assert_int_equal(bfs_removexattr(&fs, nodeid, "user.iobuf.state", 0),
 			 -EPERM);
 }
 
@@ -582,7 +582,7 @@ static void the_record_can_be_neither_seen_nor_forged(void **state)
 		assert_int_equal(get(nodeid, names[i], text, sizeof(text)),
 				 -ENODATA);
 		assert_true(set(nodeid, names[i], "x") < 0);
-		assert_true(bfs_removexattr(&fs, nodeid, names[i]) < 0);
+		assert_true(bfs_removexattr(&fs, nodeid, names[i], 0) < 0);
 	}
 	assert_xattr(nodeid, "user.iobuf.capacity", "4096");
 }

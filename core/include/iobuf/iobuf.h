@@ -64,6 +64,8 @@ struct iobuf_report {
  * capacity.
  *
  * Returns 0; what iobuf_spec_resolve() and iobuf_spec_supported() return;
+ * -EOPNOTSUPP for a task other than IOBUF_TASK_KERNEL, and for a life up to the
+ * last close: they are of names, which this memory has not;
  * -EINVAL without a capacity; -EPERM for contiguous or masked memory without
  * CAP_SYS_ADMIN, which reading page frame numbers takes; -EINTR (see
  * iobuf_set_interrupt_check()); -ENOMEM when the memory cannot be had, or the
@@ -81,7 +83,10 @@ int iobuf_create(const struct iobuf_spec *spec, struct iobuf **ret_buffer,
  *             closed, and must stay open until iobuf_release() or
  *             iobuf_set_fd().
  *
- * As iobuf_create(); the file's size becomes the capacity in whole pages. On
+ * A task and a life are of the file's name: they are left to the caller, who
+ * has to look for the task's end and for the last close.
+ *
+ * As iobuf_create() otherwise; the file's size becomes the capacity in whole pages. On
  * failure the file is empty again. Besides: -ENOSPC when the file's filesystem
  * is full; -EBUSY when the file is not empty.
  */
@@ -96,7 +101,9 @@ int iobuf_create_in_file(const struct iobuf_spec *spec, int fd,
  * *ret_buffer. They may be called from any thread. Common arguments:
  *
  * task       IOBUF_TASK_KERNEL (0): the memory belongs to this process. A
- *            process id names an owner, whose memory must be pageable.
+ *            process id names an owner, whose memory must be pageable (-EINVAL);
+ *            where it is, that is -EOPNOTSUPP all the same: this process's memory
+ *            cannot be another's. A file can, see iobuf_create_in_file().
  * options    IOBUF_* bits, exact: an absent bit is off, so that 0 is wired,
  *            unshared, and without a direction.
  * capacity   bytes, 1 or more. The length starts equal to it.

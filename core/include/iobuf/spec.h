@@ -167,7 +167,8 @@ int iobuf_spec_resolve(const struct iobuf_spec *asked,
 
 /*
  * Tell whether this library can build what a resolved specification asks.
- * Returns 0, or -EOPNOTSUPP with the feature's name in *ret_reason.
+ * Returns 0, or -EOPNOTSUPP with the feature's name in *ret_reason. This version
+ * builds all that has a token.
  */
 int iobuf_spec_supported(const struct iobuf_spec *spec,
 			 struct iobuf_reason *ret_reason);

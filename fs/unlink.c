@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * unlink.c - how names go: by a request, or by themselves.
+ *
+ * Who removes a name by itself has found it by the file, and must not remove
+ * what a client has put there instead since. So it looks and removes with
+ * `names` held for writing, and what takes a name from a file for a client holds
+ * it for reading.
+ *
+ * Lock order: an inode's lock, `names`, then the leaves.
+ */
+#include "tree.h"
+
+#include "fd.h"
+#include "log.h"
+#include "walk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* Clients that unlink all the time must not keep a writer waiting. */
+static pthread_rwlock_t names =
+	PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+/*
+ * An entry that may be about to lose its last name. Directories, small files
+ * and those that are open are held until the kernel forgets them; the memory
+ * of a large file should go with its name.
+ */
+static int open_victim(struct bfs_fs *fs, int dir, const char *name)
+{
+	enum { HELD_BLOCKS_MAX = 2048 }; /* of 512 bytes */
+	BFS_FD int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	uint64_t nodeid;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -1;
+	if (S_ISREG(st.st_mode) && st.st_blocks > HELD_BLOCKS_MAX &&
+	    (bfs_node_of(fs->nodes, fd, &nodeid) < 0 ||
+	     !bfs_inode_is_known(fs->inodes, nodeid)))
+		return -1;
+	return bfs_fd_take(&fd);
+}
+
+int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags)
+{
+	BFS_FD int dir = bfs_open_directory(fs, parent, name);
+	BFS_FD int victim = -1;
+	int r;
+
+	if (dir < 0)
+		return dir;
+	victim = open_victim(fs, dir, name);
+	pthread_rwlock_rdlock(&names);
+	r = unlinkat(dir, name, flags) < 0 ? -errno : 0;
+	pthread_rwlock_unlock(&names);
+	if (r < 0)
+		return r;
+	if (victim >= 0)
+		bfs_node_hold(fs->nodes, &victim);
+	return 0;
+}
+
+int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
+	       uint64_t new_parent, const char *new_name, unsigned int flags)
+{
+	BFS_FD int from = bfs_open_directory(fs, parent, name);
+	BFS_FD int to = -1, victim = -1;
+	int r;
+
+	if (from < 0)
+		return from;
+	if ((to = bfs_open_directory(fs, new_parent, new_name)) < 0)
+		return to;
+	victim = open_victim(fs, to, new_name);
+	pthread_rwlock_rdlock(&names);
+	r = renameat2(from, name, to, new_name, flags) < 0 ? -errno : 0;
+	pthread_rwlock_unlock(&names);
+	if (r < 0)
+		return r;
+	bfs_node_moved(fs->nodes, to, new_name);
+	if (flags & RENAME_EXCHANGE)
+		bfs_node_moved(fs->nodes, from, name);
+	if (victim >= 0)
+		bfs_node_hold(fs->nodes, &victim);
+	return 0;
+}
+
+/* One name of a file. */
+struct place {
+	int dir_fd;
+	char name[NAME_MAX + 1];
+};
+
+static void close_place(struct place *place)
+{
+	bfs_fd_cleanup(&place->dir_fd);
+}
+
+#define PLACE __attribute__((cleanup(close_place)))
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+static bool is_at(const struct place *place, const struct stat *st)
+{
+	struct stat found;
+
+	return fstatat(place->dir_fd, place->name, &found,
+		       AT_SYMLINK_NOFOLLOW) == 0 &&
+	       is_same_file(&found, st);
+}
+
+/* Follows nothing and does not leave the pool, whatever the path says. */
+static int open_beneath(int root_fd, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+			   RESOLVE_NO_XDEV,
+	};
+
+	return (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+}
+
+static ssize_t path_of(int fd, char *path, size_t size)
+{
+	ssize_t n = readlink(bfs_fd_path(fd).text, path, size - 1);
+
+	if (n >= 0)
+		path[n] = '\0';
+	return n;
+}
+
+/* The kernel has a path for what is open, where it knows one: on a tmpfs for
+ * each name. What it says is looked at by whoever uses it. */
+static bool find_by_path(const struct bfs_fs *fs, int fd, struct place *ret_place)
+{
+	char root[PATH_MAX], path[PATH_MAX];
+	ssize_t root_size = path_of(fs->root_fd, root, sizeof(root));
+	char *name;
+	int dir;
+
+	if (root_size < 0 || path_of(fd, path, sizeof(path)) < 0)
+		return false;
+	if (root_size == 1) /* "/" */
+		root_size = 0;
+	if (strncmp(path, root, (size_t)root_size) || path[root_size] != '/')
+		return false;
+	name = strrchr(path, '/');
+	*name++ = '\0';
+	if (strlen(name) > NAME_MAX)
+		return false;
+	dir = open_beneath(fs->root_fd, path[root_size] ? path + root_size + 1
+							: ".");
+	if (dir < 0)
+		return false;
+	close_place(ret_place);
+	ret_place->dir_fd = dir;
+	strcpy(ret_place->name, name);
+	return true;
+}
+
+struct search {
+	const struct stat *st;
+	struct place *place;
+};
+
+static int search_one(void *context, const struct bfs_walk_entry *entry)
+{
+	const struct search *search = context;
+
+	if (!is_same_file(&entry->st, search->st) ||
+	    strlen(entry->name) > NAME_MAX)
+		return 0;
+	close_place(search->place);
+	search->place->dir_fd = fcntl(entry->dir_fd, F_DUPFD_CLOEXEC, 0);
+	if (search->place->dir_fd < 0)
+		return -errno;
+	strcpy(search->place->name, entry->name);
+	return 1;
+}
+
+/* Of all the pool; 1 when there is one. */
+static int find_by_walk(const struct bfs_fs *fs, const struct stat *st,
+			struct place *ret_place)
+{
+	struct search search = { st, ret_place };
+
+	return bfs_walk(fs->root_fd, search_one, &search);
+}
+
+/* With `names`. 1: it is gone; 0: it is not there. */
+static int remove_at(const struct place *place, const struct stat *st)
+{
+	if (!is_at(place, st))
+		return 0;
+	return unlinkat(place->dir_fd, place->name, 0) < 0 ? -errno : 1;
+}
+
+static int remove_by_path(struct bfs_fs *fs, uint64_t nodeid, int *ret_fd,
+			  struct stat *ret_st, struct place *ret_place)
+{
+	int r = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
+
+	if (r < 0)
+		return r;
+	*ret_fd = r;
+	if (fstat(*ret_fd, ret_st) < 0)
+		return -errno;
+	if (ret_st->st_nlink == 0 || S_ISDIR(ret_st->st_mode))
+		return -ESTALE;
+	return find_by_path(fs, *ret_fd, ret_place)
+		       ? remove_at(ret_place, ret_st)
+		       : 0;
+}
+
+static int remove_by_walk(struct bfs_fs *fs, const struct stat *st,
+			  struct place *ret_place)
+{
+	int r = find_by_walk(fs, st, ret_place);
+
+	if (r <= 0)
+		return r ? r : -ESTALE; /* what is left is not of the pool */
+	pthread_rwlock_wrlock(&names);
+	r = remove_at(ret_place, st);
+	pthread_rwlock_unlock(&names);
+	return r ? r : -EAGAIN;
+}
+
+static void tell_kernel(struct bfs_fs *fs, uint64_t nodeid,
+			const struct place *place)
+{
+	uint64_t parent = BFS_ROOT_NODEID;
+	struct stat root, dir;
+
+	if (!fs->notify.unlinked || fstat(fs->root_fd, &root) < 0 ||
+	    fstat(place->dir_fd, &dir) < 0)
+		return;
+	if (is_same_file(&root, &dir) ||
+	    bfs_node_of(fs->nodes, place->dir_fd, &parent) == 0)
+		fs->notify.unlinked(fs, parent, nodeid, place->name);
+}
+
+/* 1: a name is gone. -ESTALE: there is none. */
+static int unlink_one(struct bfs_fs *fs, uint64_t nodeid)
+{
+	PLACE struct place place = { .dir_fd = -1 };
+	BFS_FD int fd = -1;
+	struct stat st;
+	int r;
+
+	pthread_rwlock_wrlock(&names);
+	r = remove_by_path(fs, nodeid, &fd, &st, &place);
+	pthread_rwlock_unlock(&names);
+	if (r == 0)
+		r = remove_by_walk(fs, &st, &place);
+	if (r <= 0)
+		return r;
+	/* As of a file that a client unlinks: see open_victim(). */
+	bfs_node_hold(fs->nodes, &fd);
+	tell_kernel(fs, nodeid, &place);
+	return 1;
+}
+
+/* A file that the kernel does not remember, it will not forget either. */
+static void forget_unknown(struct bfs_fs *fs, uint64_t nodeid)
+{
+	if (fs->notify.knows && fs->notify.knows(fs, nodeid))
+		return;
+	bfs_file_forget(fs, nodeid);
+	bfs_node_forget(fs->nodes, nodeid, UINT64_MAX);
+}
+
+int bfs_unlink_all(struct bfs_fs *fs, uint64_t nodeid)
+{
+	enum { MISSES_MAX = 16 };
+	unsigned int misses = 0;
+	bool any = false;
+	int r;
+
+	do {
+		r = unlink_one(fs, nodeid);
+		any = any || r == 1;
+		misses += r == -EAGAIN;
+	} while (r == 1 || (r == -EAGAIN && misses < MISSES_MAX));
+	if (any)
+		forget_unknown(fs, nodeid);
+	return r == -ESTALE ? 0 : r;
+}
+
+static bool is_over(const struct bfs_inode *inode)
+{
+	const struct bfs_slot *slot = inode->slot;
+
+	return slot && !slot->opens && (slot->flags & BFS_SLOT_LASTCLOSE);
+}
+
+void bfs_end_life(struct bfs_fs *fs, uint64_t nodeid)
+{
+	struct bfs_inode *inode;
+	bool over;
+	int r;
+
+	if (!bfs_inode_is_known(fs->inodes, nodeid) ||
+	    !(inode = bfs_inode_lock(fs->inodes, nodeid)))
+		return;
+	over = is_over(inode);
+	bfs_inode_unlock(fs->inodes, inode);
+	if (!over)
+		return;
+	if ((r = bfs_unlink_all(fs, nodeid)) < 0) {
+		bfs_log(LOG_ERR, "the name of a buffer that was closed cannot be "
+			"removed: %s", strerror(-r));
+		return;
+	}
+	if (!(inode = bfs_inode_lock(fs->inodes, nodeid)))
+		return;
+	if (is_over(inode))
+		inode->slot->flags &= ~(uint32_t)BFS_SLOT_LASTCLOSE;
+	bfs_inode_unlock(fs->inodes, inode);
+}
