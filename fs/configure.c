@@ -230,8 +230,11 @@ static int become_bound(struct bfs_file *file, const struct bfs_record *record,
 	struct bfs_task *task;
 	int r = bfs_task_begin(file, record, &task);
 
-	if (r < 0)
+	if (r < 0) {
+		snprintf(ret_reason->text, sizeof(ret_reason->text),
+			 "its process cannot be waited for");
 		return r;
+	}
 	r = bfs_task_end(file, task, how(file, record, ret_reason));
 	if (r == 0)
 		bfs_file_note_life(file);

@@ -201,6 +201,13 @@ void bfs_tasks_destroy(struct bfs_tasks *t)
 {
 	if (!t)
 		return;
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct bfs_task *task = t->buckets[i], *next; task;
+		     task = next) {
+			next = task->next;
+			close(task->pidfd);
+			free(task);
+		}
 	close(t->epoll_fd);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
@@ -531,6 +538,7 @@ static void *wait_for_ends(void *context)
 {
 	struct bfs_tasks *t = context;
 
+	pthread_setname_np(pthread_self(), "bufferfs-tasks");
 	bfs_inode_each(t->fs->inodes, BFS_SLOT_BOUND, bind_again, t->fs);
 	bfs_inode_each(t->fs->inodes, BFS_SLOT_LASTCLOSE, finish_last_close,
 		       t->fs);

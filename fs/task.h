@@ -24,7 +24,7 @@ struct bfs_tasks;
 struct bfs_task;
 
 /* Make the table, of which fs->tasks is to be set before files are bound.
- * destroy: nothing is bound any more. 0; -ENOMEM, -EMFILE, -ENFILE. */
+ * destroy: no file that is bound will be used any more. 0; -ENOMEM, -EMFILE, -ENFILE. */
 int bfs_tasks_create(struct bfs_fs *fs, struct bfs_tasks **ret_tasks);
 void bfs_tasks_destroy(struct bfs_tasks *tasks);
 

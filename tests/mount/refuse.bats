@@ -96,13 +96,6 @@ refuses_spec() { # ERRNO SPEC: on an empty buffer, also when it creates one
         raise OSError(ctypes.get_errno(), '')"
 }
 
-@test "what is not built yet is EOPNOTSUPP" {
-	for text in task=1 task=self; do
-		refuses_spec EOPNOTSUPP "$text"
-		refuses_spec EOPNOTSUPP "$text,capacity=1M"
-	done
-}
-
 @test "setting after allocation is EBUSY, the same value is not" {
 	refuses EBUSY "os.setxattr(m + 'fixed', 'user.iobuf', b'wired')"
 	refuses EBUSY "os.setxattr(m + 'fixed', 'user.iobuf.capacity', b'16K')"
