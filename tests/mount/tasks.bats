@@ -13,8 +13,8 @@ setup() {
 
 teardown() {
 	[ -z "${MAPPER_PID:-}" ] || kill "$MAPPER_PID" 2>/dev/null || true
-	holder=$(cat "$BATS_FILE_TMPDIR/holder" 2>/dev/null) &&
-		kill -CONT "$holder" 2>/dev/null || true
+	# Where a test has stopped it.
+	kill -CONT "$(cat "$BATS_FILE_TMPDIR/holder")" 2>/dev/null || true
 	while read -r pid; do
 		kill -9 "$pid" 2>/dev/null || true
 	done <"$OWNERS"
@@ -450,10 +450,9 @@ END
 		spec "stays$i" 'capacity=4K'
 		spec "life$i" life=lastclose
 		exec 4<"life$i"
-		kill -9 "$(worker)" &
-		kill -9 "$OWNER"
+		kill -9 "$(worker)" "$OWNER"
 		exec 4<&-
-		wait 2>/dev/null || true
+		wait "$OWNER" 2>/dev/null || true
 	done
 	mine() { find . -name 'task*' -o -name 'life*'; }
 	empty() { [ -z "$(mine)" ]; }
