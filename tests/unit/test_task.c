@@ -120,7 +120,7 @@ static void end_and_reap(pid_t pid)
 
 static int bind_by(pid_t caller, uint64_t nodeid, const char *spec)
 {
-	bool changed;
+	enum bfs_changed changed;
 
 	return bfs_setxattr(&fs, nodeid, "user.iobuf", spec, strlen(spec), 0,
 			    caller, &changed);
