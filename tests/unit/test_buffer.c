@@ -73,21 +73,6 @@ static void create_refuses_what_resolve_refuses(void **state)
 	assert_null(b);
 }
 
-static void create_refuses_what_is_not_built(void **state)
-{
-	struct iobuf_spec spec = resolved("task=1,capacity=1M");
-	struct iobuf *b = NULL;
-	int fd = new_memfd();
-
-	(void)state;
-	assert_int_equal(iobuf_create(&spec, &b, NULL), -EOPNOTSUPP);
-	assert_int_equal(iobuf_create_in_file(&spec, fd, &b, NULL),
-			 -EOPNOTSUPP);
-	assert_null(b);
-	assert_int_equal(stat_of(fd).st_size, 0);
-	close(fd);
-}
-
 static void task_and_life_are_of_files_not_of_own_memory(void **state)
 {
 	static const char *const texts[] = {
@@ -841,7 +826,6 @@ int main(void)
 		cmocka_unit_test(create_completes_the_specification),
 		cmocka_unit_test(create_without_capacity_is_einval),
 		cmocka_unit_test(create_refuses_what_resolve_refuses),
-		cmocka_unit_test(create_refuses_what_is_not_built),
 		cmocka_unit_test(task_and_life_are_of_files_not_of_own_memory),
 		cmocka_unit_test(more_than_all_memory_is_enomem),
 		cmocka_unit_test(
