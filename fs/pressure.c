@@ -156,8 +156,9 @@ static void watch_place(struct monitor *m, struct bfs_place *place)
 	struct bfs_room room;
 	uint64_t reserve;
 
-	if (bfs_place_look(place, &room) < 0)
-		room = (struct bfs_room){ 0 }; /* the group has been removed */
+	if (m->fs->shared->config.reserve == 0 ||
+	    bfs_place_look(place, &room) < 0)
+		room = (struct bfs_room){ 0 }; /* or the group was removed */
 	reserve = room.total ? bfs_pressure_reserve(
 				       m->fs->shared->config.reserve, room.total)
 			     : 0;

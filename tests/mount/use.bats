@@ -262,7 +262,7 @@ f = open('hello', 'r+b'); m = mmap.mmap(f.fileno(), 0); m[0:5] = b'hello'"
 	assert_failure 2
 	assert_output --partial "unknown token 'bogus'"
 	assert_not_exist shown/b
-	run iobuf create shown/b 'task=1'
+	run iobuf create shown/b 'wired,task=1'
 	assert_failure 1
 	assert_not_exist shown/b
 }
