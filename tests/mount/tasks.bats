@@ -422,7 +422,9 @@ END
 	spec f 'life=lastclose,capacity=4K'
 	spec g 'life=lastclose,capacity=4K'
 	exec 4<>f 5<>g
-	kill -9 "$(worker)"
+	old=$(worker)
+	kill -9 "$old"
+	assert_not_equal "$(worker)" "$old" # one that can be stopped from starting
 	assert_exist f
 	kill -STOP "$(cat "$BATS_FILE_TMPDIR/holder")"
 	kill -9 "$(worker)"
