@@ -329,7 +329,9 @@ static int by_age(const void *a, const void *b)
 
 static void requeue_found(struct found *found)
 {
-	qsort(found->items, found->count, sizeof(*found->items), by_age);
+	if (found->count) /* else there is no array */
+		qsort(found->items, found->count, sizeof(*found->items),
+		      by_age);
 	for (size_t i = 0; i < found->count; i++) {
 		BFS_FILE struct bfs_file file = { 0 };
 		int r = bfs_file_open(found->fs, found->items[i].nodeid, O_RDWR,
