@@ -11,7 +11,11 @@
 #include "physical.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/vfs.h>
 
 /* PAGEMAP_SCAN of linux/fs.h, Linux 6.7; older headers lack it. */
 struct page_region {
@@ -28,6 +32,19 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #define PAGE_IS_HUGE (1 << 6)
 #endif
+
+/* cachestat(2) of Linux 6.5; older headers lack it. */
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+
+struct cachestat_range {
+	uint64_t offset, length; /* a length of 0: to the end */
+};
+
+struct cachestat {
+	uint64_t cached, dirty, writeback, evicted, recently_evicted;
+};
 
 /* Pages that are looked at together: mincore and pagemap fill arrays. */
 enum { CHUNK_PAGES = 512 };
@@ -215,6 +232,96 @@ int iobuf_get_report(struct iobuf *buffer, struct iobuf_report *ret_report)
 		report.pinned = report.resident;
 	report.purge_count = buffer->purge_count;
 	*ret_report = report;
+	return 0;
+}
+
+/* Is what a file has allocated in memory, for want of anywhere else? Without
+ * swap that is so on a tmpfs, and counting its pages can be spared. */
+static bool is_all_in_memory(int fd)
+{
+	struct statfs fs;
+	struct sysinfo info;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC &&
+	       sysinfo(&info) == 0 && info.totalswap == info.freeswap;
+}
+
+static uint64_t count_resident(int fd, uint64_t allocated)
+{
+	/* Below it is cheaper to count than to ask whether it is needed. */
+	const uint64_t small = 1 << 20;
+	struct cachestat_range all = { 0, 0 };
+	struct cachestat pages;
+
+	if (allocated == 0 || (allocated > small && is_all_in_memory(fd)) ||
+	    syscall(SYS_cachestat, fd, &all, &pages, 0) < 0)
+		return allocated;
+	return pages.cached * iobuf_page_bytes();
+}
+
+/* Have huge pages mapped as such: by one page of each that is in memory. */
+static void map_huge(const struct iobuf_mapping *m)
+{
+	const size_t page = iobuf_page_bytes();
+	unsigned char in_core;
+
+	/* Nobody is to take this for a use of the memory. */
+	madvise(m->base, m->size, MADV_RANDOM);
+	for (size_t at = 0; at < m->size; at += IOBUF_HUGE_BYTES)
+		if (iobuf_memory_residency(m->base + at, page, &in_core) == 0 &&
+		    (in_core & 1))
+			madvise(m->base + at, page, MADV_POPULATE_READ);
+}
+
+/* Whole huge pages up to `end`, a window of the file at a time. */
+static int survey_huge(struct survey *s, int fd, uint64_t end)
+{
+	uint64_t at = 0, start, stop;
+	off_t data;
+	int r;
+
+	for (; at < end && (data = lseek(fd, (off_t)at, SEEK_DATA)) >= 0;
+	     at = stop) {
+		__attribute__((cleanup(unmap_cleanup)))
+		struct iobuf_mapping m = { 0 };
+
+		start = (uint64_t)data & ~(IOBUF_HUGE_BYTES - 1);
+		stop = start + WINDOW_BYTES < end ? start + WINDOW_BYTES : end;
+		if (start >= end)
+			break;
+		if ((r = iobuf_memory_map_at(fd, start, stop - start, &m)) < 0)
+			return r;
+		map_huge(&m);
+		count_huge(s, m.base, m.size);
+	}
+	return 0;
+}
+
+int iobuf_get_file_usage(int fd, struct iobuf_usage *ret_usage)
+{
+	__attribute__((cleanup(close_cleanup))) int own = -1;
+	__attribute__((cleanup(close_cleanup))) int scan = -1;
+	struct iobuf_report report = { 0 };
+	struct survey s = { .report = &report };
+	struct stat st;
+	uint64_t whole;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	report.allocated = (uint64_t)st.st_blocks * 512;
+	report.resident = count_resident(fd, report.allocated);
+	whole = (uint64_t)st.st_size & ~(IOBUF_HUGE_BYTES - 1);
+	if (whole && report.resident >= IOBUF_HUGE_BYTES) {
+		/* A position of its own, to look for data with. */
+		if ((own = iobuf_memory_reopen(fd)) < 0)
+			return -errno;
+		s.scan = scan = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+		if ((r = survey_huge(&s, own, whole)) < 0)
+			return r;
+	}
+	*ret_usage = (struct iobuf_usage){ report.allocated, report.resident,
+					   report.huge };
 	return 0;
 }
 

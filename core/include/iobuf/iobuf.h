@@ -412,6 +412,27 @@ int iobuf_refill(struct iobuf *buffer);
  */
 int iobuf_get_report(struct iobuf *buffer, struct iobuf_report *ret_report);
 
+/* What a file has, as far as that can be told cheaply. All in bytes. */
+struct iobuf_usage {
+	uint64_t allocated; /* taken from its filesystem, swapped or not */
+	uint64_t resident;  /* in memory now, with pages that are reserved and
+			       were never touched */
+	uint64_t huge;      /* in huge pages; IOBUF_UNKNOWN before Linux 6.7 */
+};
+
+/*
+ * Find out what a file has, without a descriptor of it: for who looks at very
+ * many. A few system calls for a small file; for one of huge pages, three and a
+ * page fault each. fd: open for reading.
+ *
+ * Nothing is paged in. A page that is taken away between being found and being
+ * looked at, by who truncates the file or punches a hole, may be allocated
+ * again: exclude that, or bear it.
+ *
+ * Returns 0; errors of fstat(2), open(2) and mmap(2).
+ */
+int iobuf_get_file_usage(int fd, struct iobuf_usage *ret_usage);
+
 /* What iobuf_perform_operation() does; Apple's numbers. */
 enum iobuf_operation {
 	IOBUF_OPERATION_FLUSH = 1, /* write back and evict
