@@ -79,23 +79,44 @@ bool bfs_has_sys_admin(pid_t pid)
 	return has_capability(&status, CAP_SYS_ADMIN);
 }
 
+/* Real, effective, saved, filesystem: the last one counts. -1: not there. */
+static unsigned int last_id(const struct status *status, const char *key)
+{
+	const char *ids = find_values(status, key);
+
+	for (int i = 0; i < 3; i++) {
+		ids += strspn(ids, " \t");
+		ids += strcspn(ids, " \t\n");
+	}
+	ids += strspn(ids, " \t");
+	return *ids >= '0' && *ids <= '9' ? (unsigned int)strtoul(ids, NULL, 10)
+					  : (unsigned int)-1;
+}
+
+bool bfs_load_caller_uid(pid_t pid, uid_t *ret_uid)
+{
+	struct status status;
+	uid_t uid;
+
+	if (pid <= 0)
+		return false;
+	load_status(pid, &status);
+	if ((uid = last_id(&status, "\nUid:")) == (uid_t)-1)
+		return false;
+	*ret_uid = uid;
+	return true;
+}
+
 bool bfs_may_keep_set_group_id(pid_t pid, gid_t group)
 {
 	struct status status;
-	const char *ids;
 
 	if (pid <= 0)
 		return false;
 	load_status(pid, &status);
 	if (shares_user_namespace(pid) && has_capability(&status, CAP_FSETID))
 		return true;
-	/* Real, effective, saved, filesystem: the last one counts. */
-	ids = find_values(&status, "\nGid:");
-	for (int i = 0; i < 3; i++) {
-		ids += strspn(ids, " \t");
-		ids += strcspn(ids, " \t\n");
-	}
-	return strtoul(ids, NULL, 10) == group ||
+	return last_id(&status, "\nGid:") == group ||
 	       lists_group(find_values(&status, "\nGroups:"), group);
 }
 

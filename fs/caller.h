@@ -12,6 +12,9 @@
 /* CAP_SYS_ADMIN in our user namespace: what the kernel asks for as well. */
 bool bfs_has_sys_admin(pid_t pid);
 
+/* The user that it acts as. False when that cannot be known. */
+bool bfs_load_caller_uid(pid_t pid, uid_t *ret_uid);
+
 /* Is it of that group, or may it set the bit for any (CAP_FSETID)? */
 bool bfs_may_keep_set_group_id(pid_t pid, gid_t group);
 

@@ -428,3 +428,15 @@ void bfs_inode_each(struct bfs_inode_table *table, uint32_t flags,
 			visit(context, nodeid);
 	}
 }
+
+void bfs_inode_each_slot(struct bfs_inode_table *table,
+			 void (*visit)(void *context, uint64_t nodeid),
+			 void *context)
+{
+	for (uint32_t i = 0; i < slots_used(table); i++) {
+		uint64_t nodeid = atomic_load(&table->shared->slots[i].nodeid);
+
+		if (nodeid)
+			visit(context, nodeid);
+	}
+}

@@ -113,4 +113,9 @@ void bfs_inode_each(struct bfs_inode_table *table, uint32_t flags,
 		    void (*visit)(void *context, uint64_t nodeid),
 		    void *context);
 
+/* The same for each that has a slot, and without waiting for its lock. */
+void bfs_inode_each_slot(struct bfs_inode_table *table,
+			 void (*visit)(void *context, uint64_t nodeid),
+			 void *context);
+
 #endif

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +21,11 @@ extern char **environ;
 
 bool bfs_is_mounted(const char *mountpoint)
 {
-	char state[4096];
+	static char state[XATTR_SIZE_MAX + 1];
 
 	/* Only the root of a bufferfs answers this with a holder. */
 	ssize_t n = getxattr(mountpoint, "user.iobuf.state", state,
-			     sizeof(state) - 1);
+			     XATTR_SIZE_MAX);
 
 	if (n < 0)
 		return false;

@@ -519,3 +519,34 @@ void bfs_node_forget(struct bfs_nodes *nodes, uint64_t nodeid, uint64_t count)
 	}
 	pthread_mutex_unlock(&nodes->lock);
 }
+
+/* At most `max` of them; returns how many. */
+static size_t list_nameless(struct bfs_nodes *nodes, uint64_t *ret_nodeids,
+			    size_t max)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&nodes->lock);
+	for (size_t i = 0; i < BUCKETS && n < max; i++)
+		for (struct entry *e = nodes->buckets[i]; e && n < max;
+		     e = e->next)
+			if (!e->name)
+				ret_nodeids[n++] = e->nodeid;
+	pthread_mutex_unlock(&nodes->lock);
+	return n;
+}
+
+void bfs_node_each_nameless(struct bfs_nodes *nodes,
+			    void (*visit)(void *context, uint64_t nodeid),
+			    void *context)
+{
+	enum { MOST = 4 * HELD_MAX };
+	uint64_t nodeids[MOST];
+	size_t n;
+
+	if (nodes->shape != SHAPE_NONE && !atomic_load(&nodes->held))
+		return;
+	n = list_nameless(nodes, nodeids, MOST);
+	for (size_t i = 0; i < n; i++)
+		visit(context, nodeids[i]);
+}

@@ -60,6 +60,12 @@ int bfs_node_of(struct bfs_nodes *nodes, int fd, uint64_t *ret_nodeid);
  */
 void bfs_node_hold(struct bfs_nodes *nodes, int *fd);
 
+/* Call `visit` for those that are kept so, and where there is a table, for what
+ * else it knows no name of; without a lock, so that some may be gone by then. */
+void bfs_node_each_nameless(struct bfs_nodes *nodes,
+			    void (*visit)(void *context, uint64_t nodeid),
+			    void *context);
+
 /* The kernel gives back `count` lookups. */
 void bfs_node_forget(struct bfs_nodes *nodes, uint64_t nodeid, uint64_t count);
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "state.h"
 
+#include "account.h"
+#include "caller.h"
 #include "purge.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 struct printer {
 	char *buf;
@@ -106,7 +109,19 @@ int bfs_state_print_segments(struct bfs_file *file, char *buf, size_t size)
 	return end(&p);
 }
 
-int bfs_state_print_mount(const struct bfs_fs *fs, char *buf, size_t size)
+/* The user who mounted sees all, and who has the say over the machine. */
+static struct bfs_account_reader reader_of(pid_t pid)
+{
+	struct bfs_account_reader reader = { .uid = (uid_t)-1 };
+
+	reader.sees_all = (bfs_load_caller_uid(pid, &reader.uid) &&
+			   reader.uid == geteuid()) ||
+			  bfs_has_sys_admin(pid);
+	return reader;
+}
+
+int bfs_state_print_mount(const struct bfs_fs *fs, pid_t reader, char *buf,
+			  size_t size)
 {
 	struct printer p = { buf, size, 0 };
 	const struct bfs_shared *shared = fs->shared;
@@ -131,5 +146,9 @@ int bfs_state_print_mount(const struct bfs_fs *fs, char *buf, size_t size)
 	line(&p, "datapath=%s\ntransport=%s\ndefaults=%s\n",
 	     shared->passthrough ? "passthrough" : "cached",
 	     shared->io_uring ? "io_uring" : "dev_fuse", options);
-	return end(&p);
+	if ((r = end(&p)) < 0)
+		return r;
+	r = bfs_account_print(fs, reader_of(reader), buf + p.used,
+			      size - p.used);
+	return r < 0 ? r : (int)p.used + r;
 }

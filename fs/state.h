@@ -18,7 +18,9 @@ int bfs_state_print_file(struct bfs_file *file, char *buf, size_t size);
  */
 int bfs_state_print_segments(struct bfs_file *file, char *buf, size_t size);
 
-/* Of the mount: who serves it, where the pool is, how full. */
-int bfs_state_print_mount(const struct bfs_fs *fs, char *buf, size_t size);
+/* Of the mount: who serves it, where the pool is, how full, and who has how
+ * much of it, as far as that is the reader's business: see account.h. */
+int bfs_state_print_mount(const struct bfs_fs *fs, pid_t reader, char *buf,
+			  size_t size);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "ops.h"
 
+#include "account.h"
 #include "caller.h"
 #include "fd.h"
 #include "log.h"
@@ -546,6 +547,7 @@ static int start(int argc, char **argv)
 	    (r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
 	    (r = bfs_purge_queue_create(&fs.purge)) < 0 ||
 	    (r = bfs_tasks_create(&fs, &fs.tasks)) < 0 ||
+	    (r = bfs_account_cache_create(&fs.accounts)) < 0 ||
 	    (r = open_session(config->debug)) < 0)
 		return r;
 	if (first)

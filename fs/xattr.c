@@ -28,7 +28,7 @@ struct target {
 	struct bfs_fs *fs;
 	struct bfs_file file; /* locked, record loaded */
 	pid_t caller;
-	bool is_directory, is_root;
+	bool is_directory;
 	enum bfs_changed changed;
 	struct iobuf_reason reason; /* why a value was refused */
 };
@@ -148,8 +148,6 @@ static int get_purgeable(struct target *t, char *buf, size_t size)
 
 static int get_state(struct target *t, char *buf, size_t size)
 {
-	if (t->is_root)
-		return bfs_state_print_mount(t->fs, buf, size);
 	return t->is_directory ? -ENODATA
 			       : bfs_state_print_file(&t->file, buf, size);
 }
@@ -377,25 +375,36 @@ static int open_target(struct bfs_fs *fs, uint64_t nodeid, struct target *t)
 	t->fs = fs;
 	t->file.caller = t->caller;
 	t->is_directory = S_ISDIR(st.st_mode);
-	t->is_root = nodeid == BFS_ROOT_NODEID;
 	return 0;
 }
 
 #define TARGET __attribute__((cleanup(close_target)))
 
+static int get_of_file(struct bfs_fs *fs, uint64_t nodeid,
+		       const struct row *row, pid_t caller, char *text,
+		       size_t size)
+{
+	TARGET struct target t = { .caller = caller };
+	int r = open_target(fs, nodeid, &t);
+
+	return r < 0 ? r : row->get(&t, text, size);
+}
+
 int bfs_xattr_get(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 		  pid_t caller, char *ret_value, size_t size, size_t *ret_size)
 {
 	static __thread char text[XATTR_SIZE_MAX];
-	TARGET struct target t = { .caller = caller };
 	const struct row *row = find_row(name);
 	int n;
 
 	/* A name without a row is a bad name only where it is set. */
 	if (!row)
 		return -ENODATA;
-	if ((n = open_target(fs, nodeid, &t)) < 0 ||
-	    (n = row->get(&t, text, sizeof(text))) < 0)
+	/* Of all the buffers: not with one's lock. */
+	n = row->get == get_state && nodeid == BFS_ROOT_NODEID
+		    ? bfs_state_print_mount(fs, caller, text, sizeof(text))
+		    : get_of_file(fs, nodeid, row, caller, text, sizeof(text));
+	if (n < 0)
 		return n;
 	*ret_size = (size_t)n;
 	if (size == 0)

@@ -101,7 +101,7 @@ static double resident_bytes(pid_t pid)
 /* A process that the root of a bufferfs names in its state; or 0. */
 static pid_t process_of(const char *mountpoint, const char *field)
 {
-	char state[4096];
+	char state[(64 << 10) + 1];
 	const char *at;
 	ssize_t n = getxattr(mountpoint, "user.iobuf.state", state,
 			     sizeof(state) - 1);
