@@ -41,7 +41,7 @@ static int allocate(struct bfs_file *file, const struct bfs_record *record,
 	struct iobuf *buffer;
 	int r = bfs_inode_take_slot(file->fs->inodes, file->inode);
 
-	if (r == 0 && bfs_record_is_wired(record))
+	if (r == 0)
 		r = bfs_file_charge(file, record, record->spec.capacity);
 	if (r < 0)
 		return r;

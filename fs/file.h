@@ -130,6 +130,10 @@ int bfs_file_set_length(struct bfs_file *file, uint64_t length);
 int bfs_file_set_direction(struct bfs_file *file, uint32_t direction,
 			   struct iobuf_reason *ret_reason);
 
+/* fchownat(2), and what the buffer has of user_max= goes with it. -EDQUOT when
+ * the new owner has no room; nothing has changed then. */
+int bfs_file_chown(struct bfs_file *file, uid_t uid, gid_t gid);
+
 int bfs_file_report(struct bfs_file *file, struct iobuf_report *ret_report);
 
 /* After a file was opened, or became another kind: will its last close take its
@@ -143,8 +147,8 @@ void bfs_file_abandon(struct bfs_file *file);
 void bfs_file_forget(struct bfs_fs *fs, uint64_t nodeid);
 
 /*
- * After a worker's death: undo allocations that it left half done, and start
- * wiring again what was wired. An adopted pool is searched for wired buffers.
+ * After a worker's death: undo allocations that it left half done, count again
+ * what limits counted, and start wiring again what was wired. An adopted pool is searched for wired buffers.
  */
 void bfs_files_recover(struct bfs_fs *fs);
 void bfs_files_rewire(struct bfs_fs *fs);

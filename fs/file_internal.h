@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * file_internal.h - what the files behind file.h share: file.c (open, look),
- * configure.c (become), wiring.c (locked memory and its limits), data.c (bytes).
+ * configure.c (become), wiring.c (locked memory), charge.c (limits), data.c
+ * (bytes).
  */
 #ifndef BFS_FILE_INTERNAL_H
 #define BFS_FILE_INTERNAL_H
@@ -45,15 +46,32 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 		     struct iobuf_reason *ret_reason);
 int bfs_file_undo_conversion(struct bfs_file *file);
 
-/* Count what the buffer will have wired, all in all; -ENOMEM over a limit. */
+/*
+ * charge.c: count what the buffer will have, all in all, if it is what the
+ * record says: its capacity, or of an elastic wired buffer its size. -EDQUOT
+ * over its owner's limit, after a moment; -ENOMEM over another; -ENFILE. Then
+ * nothing has changed.
+ *
+ * uncharge: count no more than that. uncharge_wired: nothing as wired, and as
+ * its owner's no more than `owned`. settle: no more than the buffer has as it
+ * is.
+ */
 int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
 		    uint64_t bytes);
 void bfs_file_uncharge(struct bfs_file *file, const struct bfs_record *record,
 		       uint64_t down_to);
+void bfs_file_uncharge_wired(struct bfs_file *file, uint64_t owned);
+void bfs_file_settle(struct bfs_file *file);
+
+/* After a worker's death: what the buffer had counts, limits or not. owned: as
+ * its owner's alone. */
+int bfs_file_count_again(struct bfs_file *file);
+int bfs_file_count_owned(struct bfs_file *file);
 
 /* Keep a buffer's memory locked, by the descriptor's mapping alone; takes the
- * reference. And let go of it. */
+ * reference. Let go of it: unwire goes on counting it, drop does not. */
 void bfs_file_keep_wired(struct bfs_file *file, struct iobuf *buffer);
+void bfs_file_unwire(struct bfs_file *file);
 void bfs_file_drop_wired(struct bfs_file *file);
 
 /*

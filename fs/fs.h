@@ -14,6 +14,7 @@
 #include <iobuf/spec.h>
 
 struct bfs_account_cache;
+struct bfs_owners;
 struct fuse_session;
 struct bfs_fs;
 
@@ -51,6 +52,7 @@ struct bfs_fs {
 	int root_fd;                /* of the pool */
 	int fuse_fd;
 	struct bfs_limit wired, contiguous;
+	struct bfs_owners *owners; /* user_max=; NULL: no limit */
 	struct bfs_account_cache *accounts; /* NULL: nothing is remembered */
 	bool own_umasks;   /* threads may have them: see BFS_CALLER_UMASK() */
 	bool access_lists; /* the pool keeps them and the kernel enforces them */

@@ -41,6 +41,8 @@ static void bfs_inode_check(const struct bfs_inode *inode)
 	const struct bfs_slot *slot = inode->slot;
 
 	assert(slot || !inode->wired);
+	assert(!inode->charged.owned ||
+	       (slot && (slot->flags & BFS_SLOT_CHARGED)));
 	assert(!slot || slot->nodeid == inode->nodeid);
 	assert(!slot || slot->plain_opens <= slot->opens);
 	assert(!inode->task || (slot && (slot->flags & BFS_SLOT_BOUND)));

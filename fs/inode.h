@@ -24,6 +24,7 @@
 #include <iobuf/iobuf.h>
 
 #include <pthread.h>
+#include <sys/types.h>
 
 struct bfs_inode_table;
 
@@ -35,13 +36,20 @@ struct bfs_volatile {
 	uint64_t since, bytes;
 };
 
+/* What limits count of a buffer, in bytes. */
+struct bfs_charge {
+	uint64_t wired, contiguous;
+	uint64_t owned; /* as its owner's */
+};
+
 struct bfs_inode {
 	uint64_t nodeid;       /* constant */
 	pthread_mutex_t lock;  /* protects `slot`'s fields and what follows */
 	pthread_cond_t released; /* an open was dropped */
 	struct bfs_slot *slot; /* in shared memory, or NULL */
 	struct iobuf *wired;   /* keeps the memory locked, or NULL */
-	uint64_t charged;      /* bytes of it that limits count */
+	struct bfs_charge charged;
+	uid_t owner;           /* whose charged.owned is */
 	unsigned int one_way;  /* plain opens that write or read, not both; of
 				  this worker's time, so that 0 is no proof */
 	struct bfs_volatile purge;

@@ -123,6 +123,11 @@ static int parse_pressure_window(const char *value,
 			&options->config.pressure_window_ms);
 }
 
+static int parse_user_max(const char *value, struct bfs_mount_options *options)
+{
+	return parse_limit("user_max=", value, &options->config.user_max);
+}
+
 static int parse_spec(const char *value, struct bfs_mount_options *options)
 {
 	struct iobuf_spec spec;
@@ -190,6 +195,8 @@ static const struct mount_option table[] = {
 	  .help = "N[K|M|G]: how much may be wired, in total" },
 	{ .name = "contiguous_max=", .parse = parse_contiguous_max,
 	  .help = "N[K|M|G]: how much of it may be contiguous or masked" },
+	{ .name = "user_max=", .parse = parse_user_max,
+	  .help = "N[K|M|G]: how much one user may have fixed or wired" },
 	{ .name = "reserve=", .parse = parse_reserve,
 	  .help = "N[K|M|G]: room that volatile buffers are purged for; 0: none" },
 	{ .name = "pressure_stall=", .parse = parse_pressure_stall,

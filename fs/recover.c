@@ -17,15 +17,15 @@
 /* A slot whose file is gone: it went with the last worker's mapping. */
 static void drop_slot(struct bfs_fs *fs, uint64_t nodeid)
 {
-	struct bfs_inode *inode = bfs_inode_lock(fs->inodes, nodeid);
+	BFS_FILE struct bfs_file file = { .fs = fs, .fd = -1 };
 
-	if (!inode)
+	if (!(file.inode = bfs_inode_lock(fs->inodes, nodeid)))
 		return;
-	bfs_purge_unqueue(fs, inode);
-	bfs_task_unbind(fs, inode);
-	if (inode->slot)
-		inode->slot->flags = 0;
-	bfs_inode_unlock(fs->inodes, inode);
+	bfs_purge_unqueue(fs, file.inode);
+	bfs_task_unbind(fs, file.inode);
+	bfs_file_drop_wired(&file);
+	if (file.inode->slot)
+		file.inode->slot->flags = 0;
 }
 
 /* The record is the commit: without a capacity on it, nothing happened. */
@@ -48,6 +48,25 @@ static void undo_allocation(void *context, uint64_t nodeid)
 		file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
 	}
 	file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_ALLOCATING;
+}
+
+/* What the last worker counted, before anybody asks for more. */
+static void count_again(void *context, uint64_t nodeid)
+{
+	struct bfs_fs *fs = context;
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_file_open(fs, nodeid, O_PATH | O_NOFOLLOW, &file);
+
+	if (r == -ESTALE)
+		drop_slot(fs, nodeid);
+	if (r < 0 || !file.inode->slot)
+		return;
+	/* As it was marked by who did not get that far. */
+	if (!bfs_record_is_wired(&file.record))
+		file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
+	if ((r = bfs_file_count_again(&file)) < 0)
+		bfs_log(LOG_ERR, "a buffer is not counted again: %s",
+			strerror(-r));
 }
 
 static void wire_again(void *context, uint64_t nodeid)
@@ -96,6 +115,32 @@ static int take_up(void *context, const struct bfs_walk_entry *entry)
 	return 0;
 }
 
+/* What an adopted pool has that counts as its owner's. */
+static int count_if_owned(void *context, const struct bfs_walk_entry *entry)
+{
+	struct bfs_fs *fs = context;
+	BFS_FD int fd = -1;
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_record record;
+	uint64_t nodeid;
+	int r;
+
+	if (!S_ISREG(entry->st.st_mode))
+		return 0;
+	fd = openat(entry->dir_fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || bfs_record_load_path_fd(fd, &record) < 0 ||
+	    !(bfs_record_is_fixed(&record) || bfs_record_is_wired(&record)) ||
+	    bfs_node_lookup(fs->nodes, fd, "", &nodeid) < 0)
+		return 0;
+	if ((r = bfs_file_open_fd(fs, nodeid, &fd, &file)) == 0)
+		r = bfs_file_count_owned(&file);
+	if (r < 0)
+		bfs_log(LOG_ERR, "a buffer does not count as its owner's: %s",
+			strerror(-r));
+	bfs_node_forget(fs->nodes, nodeid, 1);
+	return 0;
+}
+
 static void *rewire(void *context)
 {
 	struct bfs_fs *fs = context;
@@ -110,7 +155,15 @@ static void *rewire(void *context)
 
 void bfs_files_recover(struct bfs_fs *fs)
 {
+	struct bfs_shared *shared = fs->shared;
+
 	bfs_inode_each(fs->inodes, BFS_SLOT_ALLOCATING, undo_allocation, fs);
+	bfs_inode_each(fs->inodes, BFS_SLOT_WIRED | BFS_SLOT_CHARGED,
+		       count_again, fs);
+	if (fs->owners && shared->config.adopted_pool && !shared->counted_pool) {
+		bfs_walk(fs->root_fd, count_if_owned, fs);
+		shared->counted_pool = true;
+	}
 	bfs_purge_recover(fs);
 }
 

@@ -118,11 +118,10 @@ static int reserve(struct bfs_file *file, const struct bfs_record *record)
 static int wire(struct bfs_file *file, const struct bfs_record *record,
 		struct iobuf **ret_buffer)
 {
-	int r = bfs_file_charge(file, record, extent_of(record));
 	struct iobuf *buffer;
+	int r = iobuf_attach(&record->spec, file->fd, record->length, &buffer);
 
-	if (r < 0 || (r = iobuf_attach(&record->spec, file->fd, record->length,
-				       &buffer)) < 0)
+	if (r < 0)
 		return r;
 	if ((r = iobuf_prepare(buffer)) < 0)
 		iobuf_release(buffer);
@@ -196,10 +195,8 @@ static int rebuild(struct bfs_file *file, const struct bfs_record *record,
 		   int aside, struct iobuf_reason *reason)
 {
 	struct iobuf *buffer = NULL;
-	int r = bfs_file_charge(file, record, record->spec.capacity);
+	int r;
 
-	if (r < 0)
-		return r;
 	if (ftruncate(file->fd, 0) < 0)
 		return -errno;
 	r = iobuf_create_in_file(&record->spec, file->fd, &buffer, reason);
@@ -272,7 +269,14 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 	if (fstat(file->fd, &before) < 0)
 		return -errno;
 	bfs_want_room(extent_of(record));
-	bfs_file_drop_wired(file);
+	/* More than before, or as much: what it has is not given up for what it
+	 * may not get. */
+	if ((r = bfs_file_charge(file, record,
+				 bfs_record_is_fixed(record)
+					 ? record->spec.capacity
+					 : record->length)) < 0)
+		return r;
+	bfs_file_unwire(file);
 	/* Killed after the commit, it has to be wired by the next worker. */
 	file->inode->slot->flags |=
 		BFS_SLOT_ALLOCATING |
@@ -283,10 +287,10 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 	if (r == 0) {
 		keep_times(file->fd, &before);
 	} else {
-		bfs_file_uncharge(file, record, 0);
 		file->inode->slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
 		put_back(file, &old, &before);
 	}
+	bfs_file_settle(file);
 	file->inode->slot->flags &= ~(uint32_t)BFS_SLOT_ALLOCATING;
 	return r;
 }

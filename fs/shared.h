@@ -43,6 +43,7 @@ struct bfs_config {
 					  the daemon are the pool's */
 	uint64_t wired_max;            /* bytes; 0: no limit */
 	uint64_t contiguous_max;       /* bytes; 0: no limit */
+	uint64_t user_max;             /* bytes of each owner; 0: no limit */
 	uint64_t reserve;              /* bytes; 0: none; BFS_RESERVE_DEFAULT */
 	uint32_t pressure_stall_ms;    /* 0: pressure is not asked for */
 	uint32_t pressure_window_ms;
@@ -109,6 +110,8 @@ struct bfs_shared {
 	bool agreed;                /* the kernel has an answer to FUSE_INIT */
 	bool passthrough;           /* and takes backing files */
 	bool io_uring;              /* and sends requests by it */
+	bool counted_pool;          /* an adopted one: slots tell what counts as
+				       its owners' */
 	int32_t highest_backing_id; /* ever registered */
 	uint64_t counted[BFS_COUNTED_MAX];
 	struct bfs_attempts attempts[BFS_COUNTED_MAX];

@@ -222,6 +222,23 @@ static int touch_owner(int fd, const struct bfs_writer *writer)
 	return 0;
 }
 
+static int set_owner(struct bfs_fs *fs, uint64_t nodeid, int fd,
+		     struct bfs_owner owner)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!fs->owners || !S_ISREG(st.st_mode))
+		return fchownat(fd, "", owner.uid, owner.gid, AT_EMPTY_PATH) < 0
+			       ? -errno
+			       : 0;
+	r = bfs_file_open(fs, nodeid, O_PATH | O_NOFOLLOW, &file);
+	return r < 0 ? r : bfs_file_chown(&file, owner.uid, owner.gid);
+}
+
 int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
 		const struct bfs_attributes *a, struct stat *ret_st)
 {
@@ -234,9 +251,8 @@ int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
 		return fd;
 	if (a->touch_owner && (r = touch_owner(fd, &a->writer)) < 0)
 		return r;
-	if (a->set_owner &&
-	    fchownat(fd, "", a->owner.uid, a->owner.gid, AT_EMPTY_PATH) < 0)
-		return -errno;
+	if (a->set_owner && (r = set_owner(fs, nodeid, fd, a->owner)) < 0)
+		return r;
 	if (a->set_mode && chmod(bfs_fd_path(fd).text, a->mode & 07777) < 0)
 		return -errno;
 	if (a->set_times && utimensat(fd, "", a->times, AT_EMPTY_PATH) < 0)

@@ -62,7 +62,7 @@ struct bfs_attributes {
 	struct bfs_writer writer;
 };
 
-/* -EFBIG past a capacity, -EPERM for touch_owner by one who is not the owner;
+/* -EFBIG past a capacity, -EDQUOT for an owner over his limit, -EPERM for touch_owner by one who is not the owner;
  * nothing has changed then. */
 int bfs_setattr(struct bfs_fs *fs, uint64_t nodeid,
 		const struct bfs_attributes *attributes, struct stat *ret_st);

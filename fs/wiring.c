@@ -1,57 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wiring.c - memory that stays locked: the descriptors that hold it, and how
- * much of it the mount allows.
+ * wiring.c - memory that stays locked: the descriptors that hold it.
  */
 #include "file_internal.h"
 
-#include "log.h"
-
 #include <assert.h>
-#include <errno.h>
-
-static int charge_limit(struct bfs_limit *limit, uint64_t bytes)
-{
-	uint64_t used = atomic_fetch_add(&limit->used, bytes);
-
-	if (!limit->max || (used <= limit->max && bytes <= limit->max - used))
-		return 0;
-	atomic_fetch_sub(&limit->used, bytes);
-	bfs_log_refusal("%llu bytes more are over the mount's limit: %llu of %llu "
-			"are in use; raise -o %s=",
-			(unsigned long long)bytes, (unsigned long long)used,
-			(unsigned long long)limit->max, limit->name);
-	return -ENOMEM;
-}
-
-/* Count what the buffer will have wired; -ENOMEM over a limit. */
-int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
-		    uint64_t bytes)
-{
-	struct bfs_fs *fs = file->fs;
-	struct bfs_inode *inode = file->inode;
-	uint64_t more = bytes > inode->charged ? bytes - inode->charged : 0;
-	int r = more ? charge_limit(&fs->wired, more) : 0;
-
-	if (r == 0 && bfs_record_is_physical(record) && more &&
-	    (r = charge_limit(&fs->contiguous, more)) < 0)
-		atomic_fetch_sub(&fs->wired.used, more);
-	if (r == 0)
-		inode->charged += more;
-	return r;
-}
-
-void bfs_file_uncharge(struct bfs_file *file, const struct bfs_record *record,
-		       uint64_t down_to)
-{
-	struct bfs_inode *inode = file->inode;
-	uint64_t less = inode->charged > down_to ? inode->charged - down_to : 0;
-
-	atomic_fetch_sub(&file->fs->wired.used, less);
-	if (bfs_record_is_physical(record))
-		atomic_fetch_sub(&file->fs->contiguous.used, less);
-	inode->charged -= less;
-}
 
 /* Keep the memory locked, by the descriptor's mapping alone. */
 void bfs_file_keep_wired(struct bfs_file *file, struct iobuf *buffer)
@@ -62,15 +15,20 @@ void bfs_file_keep_wired(struct bfs_file *file, struct iobuf *buffer)
 	file->inode->slot->flags |= BFS_SLOT_WIRED;
 }
 
+void bfs_file_unwire(struct bfs_file *file)
+{
+	iobuf_release(file->inode->wired);
+	file->inode->wired = NULL;
+	if (file->inode->slot)
+		file->inode->slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
+}
+
 /* An empty buffer may have a descriptor from when it was elastic and wired:
  * that one must not go on for what the buffer becomes. */
 void bfs_file_drop_wired(struct bfs_file *file)
 {
-	iobuf_release(file->inode->wired);
-	file->inode->wired = NULL;
+	bfs_file_unwire(file);
 	bfs_file_uncharge(file, &file->record, 0);
-	if (file->inode->slot)
-		file->inode->slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
 }
 
 /*
@@ -97,6 +55,7 @@ int bfs_file_borrow_buffer(struct bfs_file *file, struct iobuf **ret_buffer)
 /* Wire what an earlier worker had wired, or nothing yet. */
 static int wire(struct bfs_file *file, struct iobuf *buffer)
 {
+	const uint64_t owned = file->inode->charged.owned;
 	int r = bfs_inode_take_slot(file->fs->inodes, file->inode);
 
 	if (r == 0)
@@ -105,7 +64,7 @@ static int wire(struct bfs_file *file, struct iobuf *buffer)
 	if (r < 0)
 		return r;
 	if ((r = iobuf_prepare(buffer)) < 0)
-		bfs_file_uncharge(file, &file->record, 0);
+		bfs_file_uncharge_wired(file, owned);
 	return r;
 }
 

@@ -15,6 +15,7 @@
 #include "account.h"
 #include "caller.h"
 #include "fd.h"
+#include "limit.h"
 #include "log.h"
 #include "pressure.h"
 #include "task.h"
@@ -548,6 +549,8 @@ static int start(int argc, char **argv)
 	    (r = bfs_purge_queue_create(&fs.purge)) < 0 ||
 	    (r = bfs_tasks_create(&fs, &fs.tasks)) < 0 ||
 	    (r = bfs_account_cache_create(&fs.accounts)) < 0 ||
+	    (config->user_max &&
+	     (r = bfs_owners_create(config->user_max, &fs.owners)) < 0) ||
 	    (r = open_session(config->debug)) < 0)
 		return r;
 	if (first)
