@@ -3,12 +3,15 @@
  * iobuf.c - iobuf(1): make and look at buffers from the shell. Everything goes
  * through the files' xattrs, so that it does what any program can.
  */
+#include "cmd.h"
+
 #include <iobuf/ioctl.h>
 #include <iobuf/spec.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +19,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, VALUE_MAX = 8192 };
+enum { VALUE_MAX = XATTR_SIZE_MAX + 1 };
 
-static int complain(const char *what, int error)
+int complain(const char *what, int error)
 {
 	fprintf(stderr, "iobuf: %s: %s\n", what, strerror(error));
 	return EXIT_FAILURE;
@@ -200,6 +203,8 @@ static const struct command {
 	{ "ls", "[DIR]", "the buffers of a directory", command_ls },
 	{ "purgeable", "FILE [STATE]", "set the purgeable state, tell the old",
 	  command_purgeable },
+	{ "top", "[-n COUNT] [-d SECONDS] [-s COLUMN] [DIR]",
+	  "who has how much", command_top },
 	{ "help", "", "this text", command_help },
 	{ "--help", NULL, NULL, command_help },
 	{ "--version", NULL, NULL, command_version },
@@ -238,6 +243,7 @@ int main(int argc, char **argv)
 						      : "");
 		return status;
 	}
-	fprintf(stderr, "usage: iobuf create|info|ls|purgeable|help ...\n");
+	fprintf(stderr,
+		"usage: iobuf create|info|ls|purgeable|top|help ...\n");
 	return EXIT_USAGE;
 }
