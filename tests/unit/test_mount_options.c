@@ -134,6 +134,34 @@ static void each_flag_sets_and_clears_its_bits(void **state)
 	}
 }
 
+static void each_limit_takes_a_number_of_bytes(void **state)
+{
+	static const struct {
+		const char *name;
+		const uint64_t *value;
+	} limits[] = {
+		{ "wired_max", &options.config.wired_max },
+		{ "contiguous_max", &options.config.contiguous_max },
+		{ "user_max", &options.config.user_max },
+	};
+	static const char *const bad[] = { "", "0", "-1", "5%", "1.5G", "lots" };
+	char list[64];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(limits); i++) {
+		assert_int_equal(PARSE("/tmp"), 0);
+		assert_int_equal(*limits[i].value, 0); /* none */
+		snprintf(list, sizeof(list), "%s=3M", limits[i].name);
+		assert_int_equal(parse_o(list), 0);
+		assert_int_equal(*limits[i].value, 3 << 20);
+		for (size_t j = 0; j < COUNT_OF(bad); j++) {
+			snprintf(list, sizeof(list), "%s=%s", limits[i].name,
+				 bad[j]);
+			refused_o(list);
+		}
+	}
+}
+
 static void allow_other_lets_every_user_in(void **state)
 {
 	(void)state;
@@ -384,6 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_options_a_mount_is_nosuid_and_nodev),
 		cmocka_unit_test(each_flag_sets_and_clears_its_bits),
+		cmocka_unit_test(each_limit_takes_a_number_of_bytes),
 		cmocka_unit_test(allow_other_lets_every_user_in),
 		cmocka_unit_test(debug_is_d_and_means_the_foreground),
 		cmocka_unit_test(a_pool_is_an_existing_path_made_absolute),

@@ -277,6 +277,80 @@ static void the_longest_run_is_unknown_without_privilege(void **state)
 	run_in_child(report_without_frames);
 }
 
+/* Of a file in /dev/shm, or an errno. */
+static struct iobuf_usage usage_of(int fd)
+{
+	struct iobuf_usage usage;
+
+	memset(&usage, 0xa5, sizeof(usage));
+	assert_int_equal(iobuf_get_file_usage(fd, &usage), 0);
+	return usage;
+}
+
+static void a_files_usage_is_what_it_has_allocated(void **state)
+{
+	int fd = new_shm_file();
+
+	(void)state;
+	assert_int_equal(usage_of(fd).allocated, 0);
+	assert_int_equal(usage_of(fd).resident, 0);
+	assert_int_equal(usage_of(fd).huge, 0);
+	assert_int_equal(ftruncate(fd, (off_t)(8 * MIB)), 0);
+	assert_int_equal(pwrite(fd, "x", 1, 5000), 1);
+	assert_int_equal(usage_of(fd).allocated,
+			 (uint64_t)stat_of(fd).st_blocks * 512);
+	assert_int_equal(usage_of(fd).resident, usage_of(fd).allocated);
+	close(fd);
+}
+
+static void looking_for_a_files_usage_allocates_nothing(void **state)
+{
+	const unsigned int fds = open_fds();
+	int fd = new_memfd();
+	unsigned char *p;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, (off_t)(64 * MIB)), 0);
+	/* Enough to be looked at for huge pages, and holes around. */
+	for (off_t at = (off_t)(5 * MIB); at < (off_t)(9 * MIB); at += 8192)
+		assert_int_equal(pwrite(fd, "x", 1, at), 1);
+	assert_int_equal(lseek(fd, 77, SEEK_SET), 77);
+	p = mmap(NULL, 64 * MIB, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	{
+		const blkcnt_t before = stat_of(fd).st_blocks;
+		const uint64_t mapped = mapped_bytes("unit");
+
+		usage_of(fd);
+		assert_int_equal(stat_of(fd).st_blocks, before);
+		assert_int_equal(mapped_bytes("unit"), mapped);
+	}
+	assert_int_equal(lseek(fd, 0, SEEK_CUR), 77);
+	munmap(p, 64 * MIB);
+	close(fd);
+	assert_int_equal(open_fds(), fds);
+}
+
+static void a_files_huge_pages_are_those_of_its_report(void **state)
+{
+	struct iobuf *b = created("wired,capacity=8M");
+	struct iobuf_report report = reported(b);
+
+	(void)state;
+	assert_int_equal(usage_of(iobuf_fd(b)).huge, report.huge);
+	assert_int_equal(usage_of(iobuf_fd(b)).resident, 8 * MIB);
+	iobuf_release(b);
+}
+
+static void usage_of_no_file_is_refused(void **state)
+{
+	struct iobuf_usage usage = { 1, 2, 3 };
+
+	(void)state;
+	assert_int_equal(iobuf_get_file_usage(-1, &usage), -EBADF);
+	assert_int_equal(usage.allocated, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +368,10 @@ int main(void)
 		cmocka_unit_test(the_longest_run_is_measured_for_root),
 		cmocka_unit_test(the_longest_run_is_that_of_pagemap),
 		cmocka_unit_test(the_longest_run_is_unknown_without_privilege),
+		cmocka_unit_test(a_files_usage_is_what_it_has_allocated),
+		cmocka_unit_test(looking_for_a_files_usage_allocates_nothing),
+		cmocka_unit_test(a_files_huge_pages_are_those_of_its_report),
+		cmocka_unit_test(usage_of_no_file_is_refused),
 	};
 
 	return RUN_TESTS("report", tests);
