@@ -30,16 +30,21 @@ in_group() { "$BATS_FILE_TMPDIR/in_group" "$@"; } # COMMAND...
 # Bytes that a line of the group's memory.stat has.
 group_stat() { sed -n "s/^$1 //p" "$GROUP/memory.stat"; }
 
-# After unmount_fs: what is left in it was started by the test.
-remove_group() {
-	local group pid
-	group=$(cat "$BATS_FILE_TMPDIR/group" 2>/dev/null) || return 0
-	rm "$BATS_FILE_TMPDIR/group"
-	[ -d "$group" ] || return 0
-	for pid in $(cat "$group/cgroup.procs"); do
+# What is left in it was started by the test; it may be starting others.
+end_group() { # DIR
+	local pid
+	for pid in $(cat "$1/cgroup.procs"); do
 		kill -9 "$pid" 2>/dev/null || true
 	done
-	eventually rmdir "$group"
+	rmdir "$1" 2>/dev/null
+}
+
+# After unmount_fs.
+remove_group() {
+	local group
+	group=$(cat "$BATS_FILE_TMPDIR/group" 2>/dev/null) || return 0
+	rm "$BATS_FILE_TMPDIR/group"
+	[ ! -d "$group" ] || eventually end_group "$group"
 }
 
 # swap_on MIB: swap in compressed memory, or skip.
