@@ -28,6 +28,10 @@ static const struct group {
 	  .help = "create, close and unlink" },
 	{ .name = "readdir", .run = readdir_group,
 	  .help = "list a directory of 10,000 names" },
+	{ .name = "purge", .run = purge_group,
+	  .help = "set a purgeable state; purge 1 GiB" },
+	{ .name = "pressure", .run = pressure_group,
+	  .help = "from memory pressure, made by others, to memory" },
 	{ .name = "start", .run = start_group, .starts = true,
 	  .help = "mount on DIR by COMMAND; memory; unmount" },
 };

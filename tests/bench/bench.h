@@ -45,6 +45,8 @@ void open_group(const struct bench *b);
 void stat_group(const struct bench *b);
 void create_group(const struct bench *b);
 void readdir_group(const struct bench *b);
+void purge_group(const struct bench *b);
+void pressure_group(const struct bench *b);
 void start_group(const struct bench *b);
 
 /* Say on stderr what failed, with errno's text, and exit. */

@@ -1,6 +1,6 @@
 # The table and the promises, from what the measuring program printed.
 # usage: awk -v rounds=N -v size=MIB -v seconds=N -v quick=1|''
-#            -v columns='NAME ...' -f report.awk RESULTS NOTES
+#            -v columns='NAME ...' -v pressure=1|'' -f report.awk RESULTS NOTES
 # RESULTS: "COLUMN KEY VALUE" lines; NOTES: text to go below the table.
 
 function column(name, title1, title2) {
@@ -69,6 +69,12 @@ BEGIN {
 	row("create-unlink", "create+close+unlink", "us", 1e-3)
 	row("readdir-uncached", "readdir 10,000, uncached", "ms", 1e-6)
 	row("readdir-cached", "readdir 10,000, cached", "ms", 1e-6)
+	row("getxattr", "getxattr", "us", 1e-3)
+	row("state-xattr", "set a purgeable state", "us", 1e-3)
+	row("state-ioctl", "  by ioctl", "us", 1e-3)
+	row("purge-huge", "purge 1 GiB, huge pages", "ms", 1e-6)
+	row("purge-small", "  4 KiB pages", "ms", 1e-6)
+	row("pressure", "pressure to memory", "ms", 1e-6)
 	row("start", "mount start-up", "ms", 1e-6)
 	row("memory", "daemon, 100 files", "MiB", 1 / 1048576)
 	row("small-file", "pool of a 1-byte file", "KiB", 1 / 1024)
@@ -98,6 +104,17 @@ BEGIN {
 	promise_rates("elastic", "elastic", 1.2)
 	if (("uring", 0) in titles)
 		promise_rates("uring", "io_uring", 1.8)
+	promise("set a purgeable state / getxattr",
+		"state-xattr", "elastic", "elastic", "<=", 1.2, "getxattr")
+	promise("set a purgeable state by ioctl / getxattr",
+		"state-ioctl", "elastic", "elastic", "<=", 1.2, "getxattr")
+	promise("ms to purge 1 GiB of huge pages",
+		"purge-huge", "elastic", "", "<=", 100)
+	promise("ms to purge 1 GiB of 4 KiB pages",
+		"purge-small", "elastic", "", "<=", 100)
+	if (pressure)
+		promise("ms from memory pressure to memory given back",
+			"pressure", "elastic", "", "<=", 50)
 	promise("KiB of the pool for a 1-byte file",
 		"small-file", "elastic", "", "<=", 4)
 	promise("MiB of the daemon with 100 files",
