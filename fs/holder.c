@@ -14,14 +14,17 @@
 #include "pool.h"
 #include "worker.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +33,7 @@ struct holder {
 	struct bfs_shared *shared;
 	int shared_fd, pool_fd, fuse_fd;
 	int ready_fd; /* -1: nobody waits, or has been told */
+	int signal_fd;
 	pid_t worker;
 	struct timespec started;
 	unsigned int early_deaths; /* in a row, each within a second */
@@ -181,10 +185,103 @@ static int worker_ended(struct holder *h, int status)
 	return 0;
 }
 
+/* The state of a thread, as of proc(5): 'X' when it is gone. */
+static char state_of(int tasks_fd, const char *thread)
+{
+	char path[NAME_MAX + sizeof("/stat")], text[256] = "";
+	const char *name_end;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/stat", thread);
+	if ((fd = openat(tasks_fd, path, O_RDONLY | O_CLOEXEC)) < 0)
+		return 'X';
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	name_end = strrchr(text, ')');
+	return name_end && name_end[1] ? name_end[2] : 'X';
+}
+
+/*
+ * A thread of a worker that was killed can wait for a directory's lock, to tell
+ * the kernel of a name that is gone, which a client holds who waits for an
+ * answer: that of the next worker. Nothing of the old one runs any more when
+ * its main thread is a zombie and all that is left waits where no signal ends
+ * it: its threads die on their way out.
+ */
+static bool is_stuck(pid_t worker)
+{
+	const struct dirent *e;
+	char path[64], main_thread[16];
+	bool stuck;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", worker);
+	snprintf(main_thread, sizeof(main_thread), "%d", worker);
+	if (!(dir = opendir(path)))
+		return false;
+	stuck = state_of(dirfd(dir), main_thread) == 'Z';
+	while (stuck && (e = readdir(dir)))
+		stuck = e->d_name[0] == '.' ||
+			strchr("DZX", state_of(dirfd(dir), e->d_name));
+	closedir(dir);
+	return stuck;
+}
+
+/* Workers that were left behind end some time, too. */
+static bool has_ended(const struct holder *h, int *ret_status)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == h->worker) {
+			*ret_status = status;
+			return true;
+		}
+	return false;
+}
+
+static void serve_signal(struct holder *h)
+{
+	struct signalfd_siginfo info;
+
+	if (read(h->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+		unmount_on_request(h);
+	else if (info.ssi_signo == BFS_READY_SIGNAL)
+		announce_ready(h);
+}
+
+/* Wait for a signal or the worker's end. False: it has ended. */
+static bool wait_for_event(struct holder *h, int *ret_status)
+{
+	/* The kernel says nothing of a main thread that ends before others. */
+	enum { LOOK_MS = 1000, MOMENT_MS = 200 };
+	struct pollfd fd = { .fd = h->signal_fd, .events = POLLIN };
+
+	if (has_ended(h, ret_status))
+		return false;
+	if (poll(&fd, 1, LOOK_MS) > 0)
+		serve_signal(h);
+	if (fd.revents || !is_stuck(h->worker))
+		return true;
+	poll(NULL, 0, MOMENT_MS); /* what ends now is not stuck */
+	if (has_ended(h, ret_status))
+		return false;
+	if (!is_stuck(h->worker))
+		return true;
+	bfs_log(LOG_NOTICE, "worker %d waits in the kernel: left behind",
+		h->worker);
+	*ret_status = SIGKILL;
+	return false;
+}
+
 static int hold(struct holder *h)
 {
 	sigset_t signals;
-	int status, signal;
+	int status;
 
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGCHLD);
@@ -193,20 +290,11 @@ static int hold(struct holder *h)
 	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, BFS_READY_SIGNAL);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	if (start_worker(h) < 0)
+	h->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	if (h->signal_fd < 0 || start_worker(h) < 0)
 		return EXIT_FAILURE;
-	for (;;) {
-		if (waitpid(h->worker, &status, WNOHANG) == h->worker) {
-			if (worker_ended(h, status))
-				break;
-			continue;
-		}
-		sigwait(&signals, &signal);
-		if (signal == SIGTERM || signal == SIGINT)
-			unmount_on_request(h);
-		else if (signal == BFS_READY_SIGNAL)
-			announce_ready(h);
-	}
+	while (wait_for_event(h, &status) || !worker_ended(h, status))
+		;
 	return h->shared->agreed && !h->abandoned ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -21,7 +21,7 @@ teardown() {
 @test "bad usage is refused before anything is mounted" {
 	mkdir -p "$MNT"
 	for bad in '-o bogus' '-o size=12Q' '-o size=0' '-o options=bogus' \
-		'-o options=purgeable' '-o pool=/nonexistent' '-x'; do
+		'-o options=wired,purgeable' '-o pool=/nonexistent' '-x'; do
 		# shellcheck disable=SC2086
 		run bufferfs $bad "$MNT"
 		assert_failure 2
