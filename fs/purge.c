@@ -191,11 +191,14 @@ static uint64_t purge_one(struct bfs_fs *fs, uint64_t nodeid)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	uint64_t bytes = 0;
-	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
+	int r;
 
+	bfs_purge_queue_begin(fs->purge);
+	r = bfs_file_open(fs, nodeid, O_RDWR, &file);
 	if (r == 0 && is_volatile(&file.record))
 		r = empty(&file, &bytes);
 	bfs_file_close(&file);
+	bfs_purge_queue_end(fs->purge, bytes);
 	if (r < 0)
 		give_up(fs, nodeid, r);
 	return bytes;
@@ -256,16 +259,26 @@ static uint64_t missing_room(const struct bfs_fs *fs, uint64_t want)
 	return free_bytes - want < slack ? 1 : 0;
 }
 
+/*
+ * What others purge is room for this one too, also when it was the last that
+ * there was. They are waited for: a buffer leaves the queue before its pages
+ * are gone.
+ */
 bool bfs_make_room(struct bfs_fs *fs, int r)
 {
+	static __thread uint64_t seen; /* of the purges that there were */
 	const uint64_t want = wanted_bytes;
 	uint64_t missing;
+	bool purged;
 
 	wanted_bytes = 0;
-	if (r != -ENOSPC || !bfs_has_volatile(fs))
+	if (r != -ENOSPC)
 		return false;
-	missing = missing_room(fs, want);
-	return missing && bfs_purge(fs, missing) > 0;
+	if (bfs_purge_queue_wait(fs->purge, &seen))
+		return true;
+	missing = bfs_has_volatile(fs) ? missing_room(fs, want) : 0;
+	purged = missing && bfs_purge(fs, missing) > 0;
+	return bfs_purge_queue_wait(fs->purge, &seen) || purged;
 }
 
 /* Volatile buffers of an earlier worker, to be put into the queue by age. */

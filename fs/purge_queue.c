@@ -21,6 +21,9 @@ struct bfs_purge_queue {
 	pthread_mutex_t lock; /* protects what follows, and the inodes' links */
 	struct list lists[GROUPS][ORDERS];
 	uint64_t latest;      /* moment that was given last */
+	unsigned int purging; /* threads that are */
+	uint64_t purged;      /* how many times memory was given back */
+	pthread_cond_t ended; /* one was purged */
 	_Atomic size_t count; /* changed under `lock` */
 	_Atomic uint64_t bytes;
 	int fd;
@@ -40,6 +43,7 @@ int bfs_purge_queue_create(struct bfs_purge_queue **ret_queue)
 		return -error;
 	}
 	pthread_mutex_init(&queue->lock, NULL);
+	pthread_cond_init(&queue->ended, NULL);
 	*ret_queue = queue;
 	return 0;
 }
@@ -49,6 +53,7 @@ void bfs_purge_queue_destroy(struct bfs_purge_queue *queue)
 	if (!queue)
 		return;
 	close(queue->fd);
+	pthread_cond_destroy(&queue->ended);
 	pthread_mutex_destroy(&queue->lock);
 	free(queue);
 }
@@ -148,6 +153,35 @@ uint64_t bfs_purge_queue_next(struct bfs_purge_queue *queue)
 	nodeid = inode ? inode->nodeid : 0;
 	pthread_mutex_unlock(&queue->lock);
 	return nodeid;
+}
+
+void bfs_purge_queue_begin(struct bfs_purge_queue *queue)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->purging++;
+	pthread_mutex_unlock(&queue->lock);
+}
+
+void bfs_purge_queue_end(struct bfs_purge_queue *queue, uint64_t bytes)
+{
+	pthread_mutex_lock(&queue->lock);
+	queue->purging--;
+	queue->purged += bytes > 0;
+	pthread_cond_broadcast(&queue->ended);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+bool bfs_purge_queue_wait(struct bfs_purge_queue *queue, uint64_t *seen)
+{
+	bool changed;
+
+	pthread_mutex_lock(&queue->lock);
+	while (queue->purging > 0 && queue->purged == *seen)
+		pthread_cond_wait(&queue->ended, &queue->lock);
+	changed = queue->purged != *seen;
+	*seen = queue->purged;
+	pthread_mutex_unlock(&queue->lock);
+	return changed;
 }
 
 uint64_t bfs_purge_queue_moment(struct bfs_purge_queue *queue)

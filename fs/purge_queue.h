@@ -10,6 +10,7 @@
 #ifndef BFS_PURGE_QUEUE_H
 #define BFS_PURGE_QUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,20 @@ void bfs_purge_queue_remove(struct bfs_purge_queue *queue,
 
 /* The nodeid of the one to be purged next; 0: there is none. */
 uint64_t bfs_purge_queue_next(struct bfs_purge_queue *queue);
+
+/*
+ * Around the work of purging one, from before bfs_purge_queue_next(). bytes:
+ * that it gave back.
+ */
+void bfs_purge_queue_begin(struct bfs_purge_queue *queue);
+void bfs_purge_queue_end(struct bfs_purge_queue *queue, uint64_t bytes);
+
+/*
+ * Wait for the end of what others are purging. True when one of them gave
+ * memory back since *seen, which is then brought up to date; it begins as 0.
+ * Not to be called with a lock held, nor between begin and end.
+ */
+bool bfs_purge_queue_wait(struct bfs_purge_queue *queue, uint64_t *seen);
 
 /* Nanoseconds since boot, later than any moment before. */
 uint64_t bfs_purge_queue_moment(struct bfs_purge_queue *queue);
