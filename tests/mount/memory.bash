@@ -25,6 +25,15 @@ make_group() {
 	chmod +x "$BATS_FILE_TMPDIR/in_group"
 }
 
+# Swap is no way out of the group's limit.
+keep_from_swap() {
+	if [ -e "$GROUP/memory.swap.max" ]; then
+		echo 0 >"$GROUP/memory.swap.max"
+	elif [ -e "$GROUP/memory.memsw.limit_in_bytes" ]; then
+		cat "$GROUP/$GROUP_LIMIT" >"$GROUP/memory.memsw.limit_in_bytes"
+	fi
+}
+
 in_group() { "$BATS_FILE_TMPDIR/in_group" "$@"; } # COMMAND...
 
 # Bytes that a line of the group's memory.stat has.

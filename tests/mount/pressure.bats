@@ -162,6 +162,7 @@ hog() {
 # Buffers of 160 MiB in a group of 320 MiB: half volatile, or none.
 fill_group() { # STATE
 	make_group $((320 << 20))
+	keep_from_swap
 	AS=$BATS_FILE_TMPDIR/in_group
 	mount_fs -o size=200M,reserve=64M,pressure_stall=0
 	AS=
@@ -235,6 +236,8 @@ purged() { [ "$(state "$1" purge_count)" -gt 0 ]; } # FILE
 	unmount_fs
 	mount_fs -o size=64M,pressure_stall=0
 	assert_equal "$(pressure_fds)" 0
+	run grep pressure "$LOG"
+	assert_failure
 }
 
 @test "a kernel without pressure is said once, and a full pool still purges" {
