@@ -37,7 +37,7 @@ hidden() {
 }
 
 @test "room is kept by purging in order: group by group, FIFO before LIFO" {
-	mount_fs -o size=64M,reserve=8M
+	mount_fs -o size=64M,reserve=8M,pressure_stall=0
 	cd "$MNT"
 	volatile other 4 volatile:group=1
 	volatile lifo1 4 volatile:group=0:lifo
@@ -62,7 +62,7 @@ hidden() {
 }
 
 @test "a nonvolatile buffer is never purged, however full the pool" {
-	mount_fs -o size=64M,reserve=16M
+	mount_fs -o size=64M,reserve=16M,pressure_stall=0
 	cd "$MNT"
 	volatile keep 8 nonvolatile
 	volatile back 8
@@ -81,7 +81,7 @@ hidden() {
 }
 
 @test "a writer past the daemon never sees ENOSPC while buffers are volatile" {
-	mount_fs -o size=128M,reserve=48M
+	mount_fs -o size=128M,reserve=48M,pressure_stall=0
 	cd "$MNT"
 	for round in 1 2 3; do
 		for f in a b c d e f g h i j; do volatile "$f$round" 8; done
@@ -123,7 +123,7 @@ hidden() {
 }
 
 @test "the monitor goes on after a worker's death" {
-	mount_fs -o size=64M,reserve=16M
+	mount_fs -o size=64M,reserve=16M,pressure_stall=0
 	cd "$MNT"
 	volatile one 32
 	kill -9 "$(worker)"

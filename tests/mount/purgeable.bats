@@ -166,7 +166,7 @@ for name in "f", "fixed":
 }
 
 @test "a full pool purges just enough, in order, and then says ENOSPC" {
-	mount_fs -o size=64M,reserve=0
+	mount_fs -o size=64M,reserve=0,pressure_stall=0
 	cd "$MNT"
 	full_of third purgeable 16M volatile:group=5
 	full_of first purgeable 16M volatile
@@ -188,7 +188,7 @@ for name in "f", "fixed":
 }
 
 @test "whatever finds the pool full gets the room of a volatile buffer" {
-	mount_fs -o size=32M,reserve=0
+	mount_fs -o size=32M,reserve=0,pressure_stall=0
 	cd "$MNT"
 	mkdir with_capacity
 	setfattr -n user.iobuf -v capacity=12M with_capacity
@@ -212,7 +212,7 @@ for name in "f", "fixed":
 }
 
 @test "a fixed buffer has its memory back when it is nonvolatile, or is ENOSPC" {
-	mount_fs -o size=32M,reserve=0
+	mount_fs -o size=32M,reserve=0,pressure_stall=0
 	cd "$MNT"
 	full_of f purgeable,capacity=16M 16M empty
 	fallocate -l 24M other
@@ -226,7 +226,7 @@ for name in "f", "fixed":
 }
 
 @test "one volatile buffer makes room for another to be nonvolatile" {
-	mount_fs -o size=32M,reserve=0
+	mount_fs -o size=32M,reserve=0,pressure_stall=0
 	cd "$MNT"
 	full_of f purgeable,capacity=16M 16M empty
 	full_of other purgeable 24M volatile
@@ -235,7 +235,7 @@ for name in "f", "fixed":
 }
 
 @test "made nonvolatile, a buffer has all of its contents or none" {
-	mount_fs -o size=64M,reserve=0
+	mount_fs -o size=64M,reserve=0,pressure_stall=0
 	cd "$MNT"
 	spec cache purgeable,capacity=12M
 	cat >"$BATS_TEST_TMPDIR/press.py" <<-'END'
@@ -276,7 +276,7 @@ print("never half")'
 }
 
 @test "states and their order outlive the worker" {
-	mount_fs -o size=64M,reserve=0
+	mount_fs -o size=64M,reserve=0,pressure_stall=0
 	cd "$MNT"
 	full_of second purgeable 16M volatile
 	full_of first purgeable 16M volatile
@@ -290,7 +290,7 @@ print("never half")'
 }
 
 @test "states and their order outlive the daemon" {
-	mount_fs -o size=64M,reserve=0
+	mount_fs -o size=64M,reserve=0,pressure_stall=0
 	full_of "$MNT/second" purgeable 16M volatile
 	full_of "$MNT/first" purgeable 16M volatile
 	setfattr -n user.iobuf.purgeable -v volatile "$MNT/second"
@@ -299,7 +299,7 @@ print("never half")'
 	kill -9 "$HOLDER"
 	tail --pid="$HOLDER" -s 0.05 -f /dev/null
 	tail --pid="$worker" -s 0.05 -f /dev/null
-	mount_fs -o size=64M,reserve=0
+	mount_fs -o size=64M,reserve=0,pressure_stall=0
 	cd "$MNT"
 	assert_equal "$(purgeable first)" volatile
 	# The pool is looked through while requests are served.
@@ -308,7 +308,7 @@ print("never half")'
 }
 
 @test "a purge that its worker did not end is ended by the next" {
-	mount_fs -o size=256M,reserve=0
+	mount_fs -o size=256M,reserve=0,pressure_stall=0
 	cd "$MNT"
 	for i in 1 2 3 4 5; do
 		full_of "f$i" purgeable 32M volatile
