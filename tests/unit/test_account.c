@@ -262,6 +262,21 @@ static void an_open_file_without_a_name_counts_once(void **state)
 	assert_line("total=buffers:0 asked:0 ");
 }
 
+static void an_open_file_that_never_had_a_name_counts(void **state)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_entry entry;
+
+	(void)state;
+	NEEDS_POOL();
+	assert_int_equal(bfs_tmpfile(&fs, BFS_ROOT_NODEID, 0600, OWNER, &entry,
+				     &file), 0);
+	assert_int_equal(bfs_inode_add_open(fs.inodes, file.inode, -1, false, 0),
+			 0);
+	/* The walk waits for nobody who works on a buffer, as we do. */
+	assert_line("total=buffers:1 asked:0 ");
+}
+
 static void a_forged_record_is_a_plain_buffer(void **state)
 {
 	(void)state;
@@ -296,6 +311,7 @@ int main(void)
 		over_pool(a_fixed_buffer_asked_for_its_capacity),
 		over_pool(a_volatile_buffer_counts_as_such_until_it_is_purged),
 		over_pool(an_open_file_without_a_name_counts_once),
+		over_pool(an_open_file_that_never_had_a_name_counts),
 		over_pool(a_forged_record_is_a_plain_buffer),
 	};
 
