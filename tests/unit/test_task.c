@@ -72,7 +72,8 @@ static void die_and_start_again(void)
 	assert_int_equal(bfs_tasks_create(&fs, &fs.tasks), 0);
 }
 
-/* A process that does `prepare` and then nothing, until it is killed. */
+/* A process that does `prepare` and then nothing, until it is killed. -1: it
+ * could not. */
 static pid_t child_that(void (*prepare)(void))
 {
 	char byte = 0;
@@ -90,11 +91,12 @@ static pid_t child_that(void (*prepare)(void))
 				pause();
 		_exit(1);
 	}
-	children[child_count++] = pid;
-	assert_true(pid > 0);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
 	close(ready[1]);
+	assert_true(pid > 0);
+	children[child_count++] = pid;
+	if (read(ready[0], &byte, 1) != 1)
+		pid = -1;
+	close(ready[0]);
 	return pid;
 }
 
@@ -429,6 +431,8 @@ static void capabilities_of_another_user_namespace_are_no_right(void **state)
 	if (geteuid() != 0)
 		SKIP("needs root");
 	pid = child_that(nobody_with_cap_kill_elsewhere);
+	if (pid < 0) /* for ordinary users, or where a sanitizer has threads */
+		SKIP("no user namespaces");
 	assert_int_equal(find(pid, getpid(), &found), -EPERM);
 	assert_int_equal(find(pid, IOBUF_TASK_SELF, &found), 0);
 }
@@ -459,7 +463,8 @@ static void numbers_of_another_process_id_namespace_are_eopnotsupp(void **state)
 	if (geteuid() != 0)
 		SKIP("needs root");
 	assert_int_equal(pipe(inner), 0);
-	child_that(start_one_in_a_namespace);
+	if (child_that(start_one_in_a_namespace) < 0)
+		SKIP("no process id namespaces");
 	assert_int_equal(read(inner[0], &pid, sizeof(pid)), sizeof(pid));
 	close(inner[0]);
 	close(inner[1]);
