@@ -185,45 +185,49 @@ static int worker_ended(struct holder *h, int status)
 	return 0;
 }
 
-/* The state of a thread, as of proc(5): 'X' when it is gone. */
-static char state_of(int tasks_fd, const char *thread)
+/* Of a thread: was it killed, and does it wait in the kernel where that does not
+ * reach it? Or it is gone. */
+static bool is_killed_and_waits(int tasks_fd, const char *thread)
 {
-	char path[NAME_MAX + sizeof("/stat")], text[256] = "";
-	const char *name_end;
+	char path[NAME_MAX + sizeof("/status")], text[4096], *state, *pending;
+	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/stat", thread);
+	snprintf(path, sizeof(path), "%s/status", thread);
 	if ((fd = openat(tasks_fd, path, O_RDONLY | O_CLOEXEC)) < 0)
-		return 'X';
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
+		return errno == ENOENT;
+	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
-	name_end = strrchr(text, ')');
-	return name_end && name_end[1] ? name_end[2] : 'X';
+	text[n > 0 ? n : 0] = '\0';
+	state = strstr(text, "\nState:\t");
+	pending = strstr(text, "\nSigPnd:\t");
+	if (!state || !pending)
+		return n < 0 && errno == ESRCH;
+	if (strchr("ZX", state[8]))
+		return true;
+	return state[8] == 'D' &&
+	       strtoull(pending + 9, NULL, 16) >> (SIGKILL - 1) & 1;
 }
 
 /*
  * A thread of a worker that was killed can wait for a directory's lock, to tell
  * the kernel of a name that is gone, which a client holds who waits for an
  * answer: that of the next worker. Nothing of the old one runs any more when
- * its main thread is a zombie and all that is left waits where no signal ends
- * it: its threads die on their way out.
+ * all that is left of it waits like that: its threads die on their way out.
  */
 static bool is_stuck(pid_t worker)
 {
 	const struct dirent *e;
-	char path[64], main_thread[16];
-	bool stuck;
+	bool stuck = true;
+	char path[64];
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", worker);
-	snprintf(main_thread, sizeof(main_thread), "%d", worker);
 	if (!(dir = opendir(path)))
 		return false;
-	stuck = state_of(dirfd(dir), main_thread) == 'Z';
 	while (stuck && (e = readdir(dir)))
 		stuck = e->d_name[0] == '.' ||
-			strchr("DZX", state_of(dirfd(dir), e->d_name));
+			is_killed_and_waits(dirfd(dir), e->d_name);
 	closedir(dir);
 	return stuck;
 }
@@ -257,7 +261,7 @@ static void serve_signal(struct holder *h)
 /* Wait for a signal or the worker's end. False: it has ended. */
 static bool wait_for_event(struct holder *h, int *ret_status)
 {
-	/* The kernel says nothing of a main thread that ends before others. */
+	/* The kernel says nothing of a worker that was killed and cannot end. */
 	enum { LOOK_MS = 1000, MOMENT_MS = 200 };
 	struct pollfd fd = { .fd = h->signal_fd, .events = POLLIN };
 

@@ -258,6 +258,7 @@ static void touch_stack(void)
 static void *run(void *argument)
 {
 	struct monitor *m = argument;
+	struct pollfd *fds = m->fds;
 	struct timespec pause;
 	bool awake = false;
 
@@ -270,7 +271,7 @@ static void *run(void *argument)
 		if (awake)
 			pause = watch_places(m);
 		m->fds[VOLATILE].revents = 0;
-		if (ppoll(m->fds, FDS, awake ? &pause : NULL, NULL) > 0)
+		if (ppoll(fds, FDS, awake ? &pause : NULL, NULL) > 0)
 			serve_events(m);
 		awake = m->fds[VOLATILE].revents != 0;
 	}
