@@ -99,15 +99,22 @@ static int check_datapath(const struct bfs_file *file,
 			  const struct iobuf_spec *spec,
 			  struct iobuf_reason *reason)
 {
+	const struct bfs_shared *shared = file->fs->shared;
 	const uint32_t direction = spec->options & IOBUF_DIRECTION_MASK;
 
-	if (file->fs->shared->passthrough ||
-	    direction == IOBUF_DIRECTION_INOUT ||
+	if (shared->passthrough ||
 	    (spec->options & IOBUF_SHARING_MASK) == IOBUF_UNSHARED)
 		return 0;
-	snprintf(reason->text, sizeof(reason->text),
-		 "direction %s of a shared buffer needs passthrough",
-		 iobuf_direction_name(direction));
+	if (direction != IOBUF_DIRECTION_INOUT)
+		snprintf(reason->text, sizeof(reason->text),
+			 "direction %s of a shared buffer needs passthrough",
+			 iobuf_direction_name(direction));
+	else if ((spec->options & IOBUF_PURGEABLE) && shared->io_uring)
+		/* See bfs_flush_page_cache(). */
+		snprintf(reason->text, sizeof(reason->text),
+			 "with io_uring, a purgeable buffer needs passthrough");
+	else
+		return 0;
 	return -EOPNOTSUPP;
 }
 

@@ -101,15 +101,18 @@ static inline void bfs_tell_changed(const struct bfs_fs *fs, uint64_t nodeid,
 				    enum bfs_changed changed)
 {
 	if (changed != BFS_CHANGED_NOTHING)
-		fs->notify.changed(fs, nodeid, changed == BFS_CHANGED_BYTES &&
-						       !fs->shared->passthrough);
+		fs->notify.changed(fs, nodeid,
+				   changed == BFS_CHANGED_BYTES &&
+					   !fs->shared->passthrough &&
+					   !fs->shared->io_uring);
 }
 
 /* What the kernel's page cache has not written yet comes before a change of the
- * buffer, or it would come after. Passthrough has no such pages. */
+ * buffer, or it would come after. Passthrough has no such pages. With io_uring
+ * this thread could be the one that has to take them. */
 static inline void bfs_flush_page_cache(const struct bfs_fs *fs, uint64_t nodeid)
 {
-	if (!fs->shared->passthrough)
+	if (!fs->shared->passthrough && !fs->shared->io_uring)
 		fs->notify.changed(fs, nodeid, true);
 }
 

@@ -17,6 +17,7 @@
 #include "fd.h"
 #include "limit.h"
 #include "log.h"
+#include "notify.h"
 #include "pressure.h"
 #include "task.h"
 #include "uring.h"
@@ -369,27 +370,6 @@ static void answer_init(void)
 			bfs_uring_obstacle(libfuse_has_uring, offered));
 }
 
-static void notify_changed(const struct bfs_fs *changed, uint64_t nodeid,
-			   bool bytes)
-{
-	/* A negative offset: attributes alone. */
-	fuse_lowlevel_notify_inval_inode(changed->session, nodeid,
-					 bytes ? 0 : -1, 0);
-}
-
-static void notify_unlinked(const struct bfs_fs *changed, uint64_t parent,
-			    uint64_t nodeid, const char *name)
-{
-	fuse_lowlevel_notify_delete(changed->session, parent, nodeid, name,
-				    strlen(name));
-}
-
-static bool kernel_knows(const struct bfs_fs *asked, uint64_t nodeid)
-{
-	return fuse_lowlevel_notify_inval_inode(asked->session, nodeid, -1,
-						0) != -ENOENT;
-}
-
 static int open_session(bool debug)
 {
 	static struct fuse_lowlevel_ops ops = { .init = agree };
@@ -410,8 +390,6 @@ static int open_session(bool debug)
 	snprintf(path, sizeof(path), "/dev/fd/%d", fs.fuse_fd);
 	if (!fs.session || fuse_session_mount(fs.session, path) < 0)
 		return -EIO;
-	fs.notify = (struct bfs_notify){ notify_changed, notify_unlinked,
-					 kernel_knows };
 	answer_init();
 	return fuse_session_exited(fs.session) ? -EPROTO : 0;
 }
@@ -551,7 +529,8 @@ static int start(int argc, char **argv)
 	    (r = bfs_account_cache_create(&fs.accounts)) < 0 ||
 	    (config->user_max &&
 	     (r = bfs_owners_create(config->user_max, &fs.owners)) < 0) ||
-	    (r = open_session(config->debug)) < 0)
+	    (r = open_session(config->debug)) < 0 ||
+	    (r = bfs_notify_start(&fs)) < 0)
 		return r;
 	if (first)
 		try_passthrough();
