@@ -62,6 +62,27 @@ mount_uring() {
 	assert_equal "$(errno_of 'os.mkdir(m + "x" * 256)')" ENAMETOOLONG
 }
 
+@test "names go by themselves, and volatile buffers make room, by io_uring" {
+	mount_uring
+	for i in 1 2 3 4 5 6 7 8; do
+		spec "closed$i" life=lastclose
+		exec 4<>"closed$i"
+		touch "others$i" & # who has the directory while names go
+		exec 4>&-
+		wait $!
+		eventually test ! -e "closed$i"
+	done
+	sleep infinity 3>&- &
+	spec bound "task=$!"
+	kill $!
+	eventually test ! -e bound
+	spec cache purgeable
+	head -c 1M /dev/zero | tr '\0' x >cache
+	assert_equal "$(iobuf purgeable cache volatile)" nonvolatile
+	assert_equal "$(iobuf purgeable cache empty)" volatile
+	assert_equal "$(tr -d '\0' <cache | wc -c)" 0
+}
+
 @test "mappings are the buffer itself by io_uring" {
 	mount_uring
 	spec buffer 'capacity=1M'
