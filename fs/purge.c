@@ -186,8 +186,15 @@ static void give_up(struct bfs_fs *fs, uint64_t nodeid, int r)
 	bfs_inode_unlock(fs->inodes, inode);
 }
 
-/* Purge it if it is volatile still. Returns the bytes that it gave back. */
-static uint64_t purge_one(struct bfs_fs *fs, uint64_t nodeid)
+/* Of something that may be there again in a moment. */
+static bool is_passing(int r)
+{
+	return r == -ENOMEM || r == -ENFILE || r == -EMFILE;
+}
+
+/* Purge it if it is volatile still; *done grows by the bytes that it gave back.
+ * Errors that pass are returned, and leave it in the queue. */
+static int purge_one(struct bfs_fs *fs, uint64_t nodeid, uint64_t *done)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	uint64_t bytes = 0;
@@ -199,9 +206,12 @@ static uint64_t purge_one(struct bfs_fs *fs, uint64_t nodeid)
 		r = empty(&file, &bytes);
 	bfs_file_close(&file);
 	bfs_purge_queue_end(fs->purge, bytes);
+	*done += bytes;
+	if (is_passing(r))
+		return r;
 	if (r < 0)
 		give_up(fs, nodeid, r);
-	return bytes;
+	return 0;
 }
 
 static void notify(const struct bfs_fs *fs, uint64_t nodeid)
@@ -213,13 +223,15 @@ static void notify(const struct bfs_fs *fs, uint64_t nodeid)
 uint64_t bfs_purge(struct bfs_fs *fs, uint64_t bytes)
 {
 	uint64_t done = 0, nodeid;
+	int r = 0;
 
-	while (done < bytes && (nodeid = bfs_purge_queue_next(fs->purge))) {
+	while (r == 0 && done < bytes &&
+	       (nodeid = bfs_purge_queue_next(fs->purge))) {
 		/* What the kernel's page cache has not written yet comes
 		 * before, or it would come after. */
 		if (!fs->shared->passthrough)
 			notify(fs, nodeid);
-		done += purge_one(fs, nodeid);
+		r = purge_one(fs, nodeid, &done);
 		notify(fs, nodeid);
 	}
 	return done;
