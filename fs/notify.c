@@ -4,123 +4,113 @@
 #include "log.h"
 #include "ops.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A name that is gone. */
 struct message {
 	struct message *next;
-	const struct bfs_fs *fs;
 	uint64_t parent, nodeid;
-	bool awaited, told;
 	char name[NAME_MAX + 1];
 };
 
-static struct {
+/*
+ * Messages of some directories, in their order, and the thread that tells them,
+ * once there was one. A directory that somebody holds keeps up no others but
+ * those of its lane.
+ */
+enum { LANES = 16, MESSAGES_MAX = 4096 };
+
+static struct lane {
+	const struct bfs_fs *fs;
 	pthread_mutex_t lock; /* protects what follows */
-	pthread_cond_t sent, told;
+	pthread_cond_t sent;
 	struct message *first, **end;
 	size_t count;
-} queue = {
-	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.sent = PTHREAD_COND_INITIALIZER,
-	.told = PTHREAD_COND_INITIALIZER,
-	.end = &queue.first,
-};
+	bool has_thread;
+} lanes[LANES];
 
-static struct message *receive(void)
+static struct message *receive(struct lane *lane)
 {
 	struct message *message;
 
-	pthread_mutex_lock(&queue.lock);
-	while (!queue.first)
-		pthread_cond_wait(&queue.sent, &queue.lock);
-	message = queue.first;
-	queue.first = message->next;
-	if (!queue.first)
-		queue.end = &queue.first;
-	queue.count--;
-	pthread_mutex_unlock(&queue.lock);
+	pthread_mutex_lock(&lane->lock);
+	while (!lane->first)
+		pthread_cond_wait(&lane->sent, &lane->lock);
+	message = lane->first;
+	lane->first = message->next;
+	if (!lane->first)
+		lane->end = &lane->first;
+	lane->count--;
+	pthread_mutex_unlock(&lane->lock);
 	return message;
 }
 
-static void end(struct message *message)
+static void *tell(void *argument)
 {
-	if (!message->awaited) {
-		free(message);
-		return;
-	}
-	pthread_mutex_lock(&queue.lock);
-	message->told = true;
-	pthread_cond_broadcast(&queue.told);
-	pthread_mutex_unlock(&queue.lock);
-}
+	struct lane *lane = argument;
 
-static void *tell(void *unused)
-{
 	for (;;) {
-		struct message *m = receive();
+		struct message *m = receive(lane);
 
-		fuse_lowlevel_notify_delete(m->fs->session, m->parent,
+		fuse_lowlevel_notify_delete(lane->fs->session, m->parent,
 					    m->nodeid, m->name,
 					    strlen(m->name));
-		end(m);
+		free(m);
 	}
-	return unused;
+	return NULL;
 }
 
-static void send(struct message *message)
+static bool start_thread(struct lane *lane)
 {
-	*queue.end = message;
-	queue.end = &message->next;
-	queue.count++;
-	pthread_cond_signal(&queue.sent);
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, tell, lane) != 0)
+		return false;
+	pthread_detach(thread);
+	return true;
 }
 
-static void send_and_wait(struct message *message)
+/* False: there are so many that the next one has to go untold. */
+static bool send(struct lane *lane, struct message *message)
 {
-	message->awaited = true;
-	pthread_mutex_lock(&queue.lock);
-	send(message);
-	while (!message->told)
-		pthread_cond_wait(&queue.told, &queue.lock);
-	pthread_mutex_unlock(&queue.lock);
-}
+	bool sent;
 
-/* A client that holds a directory must not fill our memory with its names. */
-static void send_copy(const struct message *message)
-{
-	enum { COUNT_MAX = 1 << 16 };
-	struct message *copy = malloc(sizeof(*copy));
-
-	if (copy)
-		*copy = *message;
-	pthread_mutex_lock(&queue.lock);
-	if (copy && queue.count < COUNT_MAX) {
-		send(copy);
-		copy = NULL;
+	pthread_mutex_lock(&lane->lock);
+	if (!lane->has_thread)
+		lane->has_thread = start_thread(lane);
+	sent = lane->has_thread && lane->count < MESSAGES_MAX;
+	if (sent) {
+		*lane->end = message;
+		lane->end = &message->next;
+		lane->count++;
+		pthread_cond_signal(&lane->sent);
 	}
-	pthread_mutex_unlock(&queue.lock);
-	free(copy);
+	pthread_mutex_unlock(&lane->lock);
+	return sent;
+}
+
+static struct lane *lane_of(uint64_t parent)
+{
+	return &lanes[parent * UINT64_C(0x9E3779B97F4A7C15) >> 60];
 }
 
 static void unlinked(const struct bfs_fs *fs, uint64_t parent, uint64_t nodeid,
 		     const char *name)
 {
-	struct message message = {
-		.fs = fs,
-		.parent = parent,
-		.nodeid = nodeid,
-	};
+	struct message *message = calloc(1, sizeof(*message));
 
-	if (strlen(name) > NAME_MAX)
+	(void)fs;
+	if (!message)
 		return;
-	strcpy(message.name, name);
-	if (fs->shared->io_uring)
-		send_copy(&message);
-	else
-		send_and_wait(&message);
+	message->parent = parent;
+	message->nodeid = nodeid;
+	snprintf(message->name, sizeof(message->name), "%s", name);
+	if (!send(lane_of(parent), message))
+		free(message);
 }
 
 static void changed(const struct bfs_fs *fs, uint64_t nodeid, bool bytes)
@@ -135,14 +125,16 @@ static bool knows(const struct bfs_fs *fs, uint64_t nodeid)
 	       -ENOENT;
 }
 
-int bfs_notify_start(struct bfs_fs *fs)
+void bfs_notify_start(struct bfs_fs *fs)
 {
-	pthread_t thread;
-	int r = pthread_create(&thread, NULL, tell, NULL);
+	static_assert(LANES == 1 << (64 - 60), "the hash has this many bits");
+	for (size_t i = 0; i < LANES; i++) {
+		struct lane *lane = &lanes[i];
 
-	if (r)
-		return -r;
-	pthread_detach(thread);
+		lane->fs = fs;
+		lane->end = &lane->first;
+		pthread_mutex_init(&lane->lock, NULL);
+		pthread_cond_init(&lane->sent, NULL);
+	}
 	fs->notify = (struct bfs_notify){ changed, unlinked, knows };
-	return 0;
 }

@@ -8,15 +8,14 @@
 #include "fs.h"
 
 /*
- * Fill in fs->notify, for fs->session. 0; errors of pthread_create(3).
+ * Fill in fs->notify, for fs->session.
  *
- * That a name is gone is told by a thread that does nothing else: the kernel
- * takes the directory's lock for it, where no signal reaches, and whoever holds
- * that may wait for an answer of ours. The caller waits until it is told, so
- * that a worker that is killed before has not forgotten it; with io_uring he
- * does not, because he may be the only thread that serves a ring, and nobody
- * takes over anyway.
+ * That a name is gone is told by threads that do nothing else, some time later:
+ * the kernel takes the directory's lock for it, where no signal reaches, and a
+ * client can hold that for as long as he likes. It is a courtesy, by which the
+ * kernel lets go of the file at once. A name that can go by itself is not
+ * believed in for long (struct bfs_entry), whether the kernel is told or not.
  */
-int bfs_notify_start(struct bfs_fs *fs);
+void bfs_notify_start(struct bfs_fs *fs);
 
 #endif

@@ -36,11 +36,17 @@ double bfs_attr_timeout(const struct bfs_fs *fs, const struct stat *st)
 struct fuse_entry_param bfs_entry_param(const struct bfs_fs *fs,
 					const struct bfs_entry *entry)
 {
+	/* The kernel is told when a name goes, as soon as it has the directory's
+	 * lock for that, which a client can keep from it. */
+	const double moment = 0.05;
+
 	return (struct fuse_entry_param){
 		.ino = entry->nodeid,
 		.attr = entry->st,
 		.attr_timeout = bfs_attr_timeout(fs, &entry->st),
-		.entry_timeout = fs->timeout_s,
+		.entry_timeout = entry->fleeting && fs->timeout_s > moment
+					 ? moment
+					 : fs->timeout_s,
 	};
 }
 

@@ -36,22 +36,40 @@ static int open_directory_to_read(struct bfs_fs *fs, uint64_t nodeid)
 					     O_PATH | O_DIRECTORY | O_NOFOLLOW);
 }
 
-/* Of an O_PATH descriptor. */
-static int stat_fd(int fd, struct stat *ret_st)
+static bool is_fleeting(const struct bfs_record *record, const struct stat *st)
 {
+	return record->spec.task != IOBUF_TASK_KERNEL ||
+	       record->spec.life != IOBUF_LIFE_UNLINK ||
+	       (record->spec.capacity == 0 && st->st_size == 0);
+}
+
+/* Of an O_PATH descriptor. */
+static int stat_entry(int fd, struct bfs_entry *ret_entry)
+{
+	struct bfs_entry entry = { 0 };
 	struct bfs_record record;
-	struct stat st;
 	int r;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(fd, &entry.st) < 0)
 		return -errno;
-	if (S_ISREG(st.st_mode)) {
+	if (S_ISREG(entry.st.st_mode)) {
 		if ((r = bfs_record_load_path_fd(fd, &record)) < 0)
 			return r;
-		bfs_record_apply(&record, &st);
+		bfs_record_apply(&record, &entry.st);
+		entry.fleeting = is_fleeting(&record, &entry.st);
 	}
-	*ret_st = st;
+	*ret_entry = entry;
 	return 0;
+}
+
+static int stat_fd(int fd, struct stat *ret_st)
+{
+	struct bfs_entry entry;
+	int r = stat_entry(fd, &entry);
+
+	if (r == 0)
+		*ret_st = entry.st;
+	return r;
 }
 
 static int entry_of(struct bfs_fs *fs, int fd, struct bfs_entry *ret_entry)
@@ -59,7 +77,7 @@ static int entry_of(struct bfs_fs *fs, int fd, struct bfs_entry *ret_entry)
 	struct bfs_entry entry;
 	int r;
 
-	if ((r = stat_fd(fd, &entry.st)) < 0 ||
+	if ((r = stat_entry(fd, &entry)) < 0 ||
 	    (r = bfs_node_lookup(fs->nodes, fd, "", &entry.nodeid)) < 0)
 		return r;
 	*ret_entry = entry;
@@ -322,6 +340,7 @@ static int make_file(struct bfs_fs *fs, int dir, mode_t mode,
 		unmake_file(&file, &entry);
 		return r;
 	}
+	entry.fleeting = is_fleeting(&file.record, &entry.st);
 	*ret_entry = entry;
 	*ret_file = file;
 	file = (struct bfs_file){ 0 };

@@ -18,6 +18,9 @@
 struct bfs_entry {
 	uint64_t nodeid;
 	struct stat st;
+	/* The name can go by itself, now or when it is bound, which an empty
+	 * buffer can be at any time: nobody should believe in it for long. */
+	bool fleeting;
 };
 
 /* Who makes an entry. */

@@ -529,9 +529,9 @@ static int start(int argc, char **argv)
 	    (r = bfs_account_cache_create(&fs.accounts)) < 0 ||
 	    (config->user_max &&
 	     (r = bfs_owners_create(config->user_max, &fs.owners)) < 0) ||
-	    (r = open_session(config->debug)) < 0 ||
-	    (r = bfs_notify_start(&fs)) < 0)
+	    (r = open_session(config->debug)) < 0)
 		return r;
+	bfs_notify_start(&fs);
 	if (first)
 		try_passthrough();
 	fs.shared->agreed = true;
