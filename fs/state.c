@@ -86,6 +86,10 @@ int bfs_state_print_file(struct bfs_file *file, char *buf, size_t size)
 		line(&p, "purgeable=%s\n", options);
 	if (spec->tag[0])
 		line(&p, "tag=%s\n", spec->tag);
+	if (spec->task != IOBUF_TASK_KERNEL)
+		line(&p, "task=%d\n", spec->task);
+	if (spec->life == IOBUF_LIFE_LASTCLOSE)
+		line(&p, "life=lastclose\n");
 	return end(&p);
 }
 

@@ -56,18 +56,27 @@ static int print_if(bool present, char *buf, size_t size, uint64_t n)
 	return present ? print_number(buf, size, n) : -ENODATA;
 }
 
+/*
+ * What a copy is to be: all but the process, and of a file the life, that take
+ * this name away. A copy would be gone as soon as it is written, or together
+ * with a later process that has got the same id. And how many bytes are in use,
+ * so that who copies both can restore it: see restore.c.
+ */
 static int get_spec(struct target *t, char *buf, size_t size)
 {
+	struct iobuf_spec spec = t->file.record.spec;
 	struct stat st;
 	int n, m;
 
 	if (!(t->file.record.flags & BFS_RECORD_EXPLICIT))
 		return -ENODATA;
-	n = iobuf_spec_print(&t->file.record.spec, buf, size);
+	if (spec.task > IOBUF_TASK_KERNEL)
+		spec.task = IOBUF_TASK_KERNEL;
+	if (!t->is_directory)
+		spec.life = IOBUF_LIFE_UNLINK;
+	n = iobuf_spec_print(&spec, buf, size);
 	if (n < 0 || t->is_directory)
 		return n;
-	/* And how many bytes are in use, so that who copies both can restore
-	 * it: see restore.c. */
 	if ((m = bfs_file_stat(&t->file, &st)) < 0)
 		return m;
 	m = snprintf(buf + n, size - (size_t)n, ",length=%lld",
@@ -193,9 +202,26 @@ static int configure(struct target *t, const struct iobuf_spec *asked,
 					    BFS_RECORD_EXPLICIT, &t->reason);
 }
 
+/*
+ * What a text that was read from a buffer falls back to. It says all that there
+ * is, so that nothing is inherited; but what takes the name of this file away
+ * stays, where that was not inherited either.
+ */
+static struct iobuf_spec copied_defaults(const struct bfs_record *record)
+{
+	struct iobuf_spec spec = iobuf_spec_default;
+
+	if (!(record->flags & BFS_RECORD_INHERITED)) {
+		spec.task = record->spec.task;
+		spec.life = record->spec.life;
+	}
+	return spec;
+}
+
 static int set_spec(struct target *t, const struct row *row, const char *value,
 		    size_t size)
 {
+	const struct iobuf_spec copied = copied_defaults(&t->file.record);
 	struct iobuf_spec asked;
 	int r = iobuf_spec_parse(value, size, &asked, &t->reason);
 
@@ -204,11 +230,10 @@ static int set_spec(struct target *t, const struct row *row, const char *value,
 		return r;
 	if (t->is_directory)
 		return configure(t, &asked, &t->fs->defaults);
-	/* A length is of a text that was read from a buffer, and such a text
-	 * says all that there is: what it leaves out is not inherited. */
+	/* A length is of a text that was read from a buffer. */
 	return configure(t, &asked,
 			 asked.given & IOBUF_GIVEN_LENGTH
-				 ? &iobuf_spec_default
+				 ? &copied
 				 : &t->file.record.inherited);
 }
 

@@ -61,6 +61,8 @@ make_tree() {
 		buffer "cache-$mode" "cache=$mode" 5000
 		buffer "cache-$mode-fixed" "wired,cache=$mode,capacity=8K" 8192 7000
 	done
+	buffer purgeable 'purgeable,capacity=64K'
+	buffer purgeable-elastic purgeable 5000
 	buffer out 'wired,capacity=64K'
 	setfattr -n user.iobuf.direction -v out "$TREE/out"
 	buffer out-elastic '' 5000

@@ -42,6 +42,8 @@ gone() { # NAME...: all of them
 
 task_of() { getfattr --absolute-names --only-values -n user.iobuf.task "$1"; }
 
+spec_of() { getfattr --absolute-names --only-values -n user.iobuf "$1"; }
+
 set_spec() { # FILE SPEC: the error's name, or 0
 	errno_of "os.setxattr(m + '$1', 'user.iobuf', b'$2')"
 }
@@ -416,6 +418,48 @@ END
 	assert_exist d/f
 	exec 4>&-
 	eventually gone d/f
+}
+
+@test "copies are of the same kind, and their names stay" {
+	start_owner
+	spec bound "task=$OWNER,capacity=64K,tag=of a task"
+	spec closed 'life=lastclose,capacity=64K'
+	exec 4<>closed
+	echo bytes | tee bound >&4
+	mkdir d
+	setfattr -n user.iobuf -v "task=$OWNER,tag=of a task" d
+	setfattr -n user.iobuf -v "$(spec_of bound)" bound
+	setfattr -n user.iobuf -v "$(spec_of closed)" closed
+	assert_equal "$(task_of bound) $(state bound task)" "$OWNER $OWNER"
+	assert_equal "$(state closed life)" lastclose
+	mkdir cp tar rsync
+	cp -a bound closed d cp
+	tar --xattrs --xattrs-include='*' -cf "$BATS_TEST_TMPDIR/tar" \
+		bound closed d
+	tar --xattrs --xattrs-include='*' -xf "$BATS_TEST_TMPDIR/tar" -C tar
+	rsync -aX bound closed d rsync
+	kill_owner "$OWNER"
+	exec 4>&-
+	eventually gone bound closed
+	for by in cp tar rsync; do
+		assert_equal "$(head -c 5 "$by/bound")" bytes
+		assert_equal "$(head -c 5 "$by/closed")" bytes
+		assert_equal "$(state "$by/bound" capacity)" 65536
+		assert_equal "$(state "$by/bound" tag)" 'of a task'
+		assert_equal "$(state "$by/closed" kind)" fixed
+		touch "$by/d/made"
+		assert_equal "$(state "$by/d/made" tag)" 'of a task'
+	done
+}
+
+@test "a copy into a directory with life=lastclose is what the original is" {
+	mkdir d
+	setfattr -n user.iobuf -v life=lastclose d
+	spec f 'capacity=4K'
+	cp -a f d
+	cp f d/g
+	eventually gone d/g
+	assert_equal "$(state d/f kind)" fixed
 }
 
 @test "a last close that a worker died over is finished by the next" {
