@@ -13,6 +13,8 @@
 
 #define HIDE_CURSOR "\033[?25l"
 #define SHOW_CURSOR "\033[?25h"
+#define NO_WRAP "\033[?7l"
+#define WRAP "\033[?7h"
 #define HOME "\033[H"
 #define CLEAR_LINE "\033[K"
 #define CLEAR_BELOW "\033[J"
@@ -43,13 +45,12 @@ bool terminal_is_there(void)
 	return isatty(STDOUT_FILENO);
 }
 
-void terminal_size(unsigned int *ret_rows, unsigned int *ret_columns)
+unsigned int terminal_rows(void)
 {
 	struct winsize size = { 0 };
 
 	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-	*ret_rows = size.ws_row;
-	*ret_columns = size.ws_col;
+	return size.ws_row;
 }
 
 static void on_signal(int number)
@@ -79,7 +80,7 @@ static void enter(void)
 		quiet.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
 		tcsetattr(STDIN_FILENO, TCSANOW, &quiet);
 	}
-	put_text(HIDE_CURSOR HOME CLEAR_BELOW);
+	put_text(HIDE_CURSOR NO_WRAP HOME CLEAR_BELOW);
 }
 
 void terminal_enter(void)
@@ -91,7 +92,7 @@ void terminal_enter(void)
 
 void terminal_leave(void)
 {
-	put_text(SHOW_CURSOR);
+	put_text(WRAP SHOW_CURSOR);
 	if (has_keyboard)
 		tcsetattr(STDIN_FILENO, TCSANOW, &former);
 }
@@ -105,8 +106,9 @@ void terminal_show(const char *text, size_t size)
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		const char *stop = newline ? newline : end;
 
+		put_text(CLEAR_LINE); /* first: a full line has no end to clear */
 		put(text, (size_t)(stop - text));
-		put_text(CLEAR_LINE "\n");
+		put_text("\n");
 		text = stop + 1;
 	}
 	put_text(CLEAR_BELOW);

@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Standard output is one; its size in characters, 0 where it does not tell. */
+/* Standard output is one; how many lines it has, 0 where it does not tell. */
 bool terminal_is_there(void);
-void terminal_size(unsigned int *ret_rows, unsigned int *ret_columns);
+unsigned int terminal_rows(void);
 
 /* Keys arrive one by one and are not shown; the screen is empty, the cursor
  * hidden. leave: as it was before. Signals that end or stop the program leave
@@ -19,7 +19,8 @@ void terminal_size(unsigned int *ret_rows, unsigned int *ret_columns);
 void terminal_enter(void);
 void terminal_leave(void);
 
-/* Show lines of text in place of what was shown before. */
+/* Show lines of text in place of what was shown before; what does not fit into
+ * a line of the terminal is cut off. */
 void terminal_show(const char *text, size_t size);
 
 /* Wait; true when it is to end: q, or a signal that says so. Ends early when

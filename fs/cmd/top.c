@@ -247,6 +247,15 @@ static void print_bytes(uint64_t bytes, char *to, size_t size)
 		snprintf(to, size, "%.*f%c", n < 9.95 ? 1 : 0, n, units[unit]);
 }
 
+/* A table fits into 80 columns. */
+static int width_of(size_t column)
+{
+	enum { WIDTH_MIN = 6 }; /* 1023M, 123456 */
+	const int n = (int)strlen(columns[column].name);
+
+	return n > WIDTH_MIN ? n : WIDTH_MIN;
+}
+
 static void print_value(FILE *to, size_t column, uint64_t value)
 {
 	char text[32] = "?";
@@ -255,7 +264,7 @@ static void print_value(FILE *to, size_t column, uint64_t value)
 		print_bytes(value, text, sizeof(text));
 	else if (value != UNKNOWN)
 		snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	fprintf(to, " %8s", text);
+	fprintf(to, " %*s", width_of(column), text);
 }
 
 static void print_head(FILE *to, const struct figures *f)
@@ -273,7 +282,7 @@ static void print_head(FILE *to, const struct figures *f)
 		for (; columns[i].name[n]; n++)
 			heading[n] = (char)(columns[i].name[n] - 'a' + 'A');
 		heading[n] = '\0';
-		fprintf(to, " %8s", heading);
+		fprintf(to, " %*s", width_of(i), heading);
 	}
 	fputc('\n', to);
 }
@@ -311,7 +320,6 @@ static void print_table(FILE *to, struct figures *f, unsigned int sort_by,
 static int show(int fd, const struct options *o, bool on_terminal)
 {
 	static struct figures f;
-	unsigned int rows = 0, width;
 	char *text = NULL;
 	size_t size = 0;
 	FILE *to;
@@ -325,8 +333,7 @@ static int show(int fd, const struct options *o, bool on_terminal)
 	}
 	if (!(to = open_memstream(&text, &size)))
 		return -errno;
-	terminal_size(&rows, &width);
-	print_table(to, &f, o->sort_by, rows);
+	print_table(to, &f, o->sort_by, terminal_rows());
 	fclose(to);
 	terminal_show(text, size);
 	free(text);

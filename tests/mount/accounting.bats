@@ -411,7 +411,7 @@ END
 # table twice, do that; it has to end and to leave the terminal as it was.
 on_terminal() {
 	python3 - "$BUILD/bin/iobuf" "$MNT" "$1" <<'END'
-import fcntl, os, pty, select, signal, struct, sys, termios
+import fcntl, os, pty, re, select, signal, struct, sys, termios
 iobuf, mount, action = sys.argv[1:]
 master, slave = pty.openpty()
 fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 10, 80, 0, 0))
@@ -446,6 +446,10 @@ if termios.tcgetattr(slave) != before: sys.exit('the terminal is not as it was')
 if status: sys.exit('it ended with %d' % status)
 screen = out.split(b'\x1b[H')[-1]
 if screen.count(b'\n') >= 10: sys.exit('more lines than the screen has')
+if any(len(line) >= 80 for line in re.sub(rb'\x1b\[[?0-9]*[a-zA-Z]', b'',
+                                          screen).splitlines()[1:]):
+    sys.exit('a line of the table is longer than the screen')
+if out.rfind(b'\x1b[?7h') < out.rfind(b'\x1b[?7l'): sys.exit('lines stay cut off')
 END
 }
 
