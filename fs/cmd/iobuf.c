@@ -226,6 +226,8 @@ static int command_help(int argc, char **argv)
 	puts("\nA SPEC is a comma-separated list of:");
 	for (size_t i = 0; (token = iobuf_token_help(i, &help)); i++)
 		printf("  %-24s %s\n", token, help);
+	puts("\nA STATE is nonvolatile, volatile[:group=0-7][:fifo|lifo] or "
+	     "empty.");
 	return EXIT_SUCCESS;
 }
 

@@ -17,7 +17,8 @@
  * as zero. It can be written to, and that makes no difference to its state;
  * but what was written can go at any time until it is nonvolatile, and so can
  * that of a volatile one. Set volatile, an empty buffer that holds no memory
- * stays empty, and one that was written to becomes volatile.
+ * stays empty; one that was written to, or read through a mapping, holds some
+ * and becomes volatile. So it is the old state of each change that tells.
  *
  * Buffers are purged by group, 0 first; within a group those of FIFO order, the
  * one that has been volatile for longest first, and then those of LIFO order,
