@@ -265,6 +265,9 @@ static uint64_t missing_room(const struct bfs_fs *fs, uint64_t want)
 
 	if (fstatvfs(fs->root_fd, &st) < 0 || (st.f_files && !st.f_ffree))
 		return 0;
+	/* What no pool of this size could give is not to cost anybody his. */
+	if (want > (uint64_t)st.f_blocks * st.f_frsize)
+		return 0;
 	free_bytes = (uint64_t)st.f_bavail * st.f_frsize;
 	if (free_bytes < want)
 		return want - free_bytes;

@@ -364,6 +364,16 @@ static void states_are_for_purgeable_files_only(void **state)
 			 -ENODATA);
 }
 
+static void a_request_that_no_pool_could_fulfil_purges_nothing(void **state)
+{
+	(void)state;
+	NEEDS_POOL();
+	volatile_file("f", "volatile");
+	bfs_want_room(UINT64_C(1) << 60);
+	assert_false(bfs_make_room(&fs, -ENOSPC));
+	assert_true(bfs_has_volatile(&fs));
+}
+
 static void the_first_volatile_buffer_rings_the_bell(void **state)
 {
 	uint64_t rung = 0, nodeid;
@@ -389,6 +399,7 @@ int main(void)
 		over_pool(a_buffer_that_is_unlinked_leaves_the_queue),
 		over_pool(another_specification_takes_the_state_away),
 		over_pool(states_are_for_purgeable_files_only),
+		over_pool(a_request_that_no_pool_could_fulfil_purges_nothing),
 		over_pool(the_first_volatile_buffer_rings_the_bell),
 	};
 
