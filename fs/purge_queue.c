@@ -109,12 +109,30 @@ static void wake(const struct bfs_purge_queue *queue)
 	(void)!eventfd_write(queue->fd, 1);
 }
 
+/* Its place is the same, and looking for it from the youngest on takes long
+ * where many are younger: a client could have us do that for each write. */
+static bool stays(struct bfs_purge_queue *queue, struct bfs_inode *inode,
+		  uint32_t state, uint64_t since, uint64_t bytes)
+{
+	struct bfs_volatile *v = &inode->purge;
+
+	if (v->state != state || v->since != since)
+		return false;
+	atomic_fetch_add(&queue->bytes, bytes - v->bytes);
+	v->bytes = bytes;
+	return true;
+}
+
 void bfs_purge_queue_put(struct bfs_purge_queue *queue, struct bfs_inode *inode,
 			 uint32_t state, uint64_t since, uint64_t bytes)
 {
 	bool first;
 
 	pthread_mutex_lock(&queue->lock);
+	if (stays(queue, inode, state, since, bytes)) {
+		pthread_mutex_unlock(&queue->lock);
+		return;
+	}
 	take_out(queue, inode);
 	inode->purge = (struct bfs_volatile){
 		.state = state,

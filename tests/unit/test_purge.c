@@ -390,6 +390,22 @@ static void the_first_volatile_buffer_rings_the_bell(void **state)
 	assert_int_equal(set(nodeid, "user.iobuf.purgeable", "nonvolatile"), 0);
 }
 
+static void what_stays_volatile_rings_no_bell_and_counts_its_bytes(void **state)
+{
+	uint64_t rung = 0, nodeid;
+	int fd;
+
+	(void)state;
+	NEEDS_POOL();
+	fd = bfs_purge_queue_fd(fs.purge);
+	nodeid = volatile_file("f", "volatile");
+	assert_int_equal(read(fd, &rung, sizeof(rung)), sizeof(rung));
+	assert_int_equal(bfs_volatile_bytes(&fs), 4096);
+	assert_int_equal(set(nodeid, "user.iobuf.direction", "in"), 0);
+	assert_int_equal(read(fd, &rung, sizeof(rung)), -1);
+	assert_int_equal(bfs_volatile_bytes(&fs), 4096);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +417,7 @@ int main(void)
 		over_pool(states_are_for_purgeable_files_only),
 		over_pool(a_request_that_no_pool_could_fulfil_purges_nothing),
 		over_pool(the_first_volatile_buffer_rings_the_bell),
+		over_pool(what_stays_volatile_rings_no_bell_and_counts_its_bytes),
 	};
 
 	return RUN_TESTS("purge", tests);
