@@ -174,27 +174,32 @@ int bfs_file_set_purgeable(struct bfs_file *file, uint32_t control,
 	return 0;
 }
 
-/* What cannot be purged must not be tried for ever. */
-static void give_up(struct bfs_fs *fs, uint64_t nodeid, int r)
+static void unqueue(struct bfs_fs *fs, uint64_t nodeid)
 {
 	struct bfs_inode *inode = bfs_inode_lock(fs->inodes, nodeid);
 
-	bfs_log(LOG_ERR, "a volatile buffer cannot be purged: %s", strerror(-r));
 	if (!inode)
 		return;
 	bfs_purge_unqueue(fs, inode);
 	bfs_inode_unlock(fs->inodes, inode);
 }
 
+/* What cannot be purged must not be tried for ever. */
+static void give_up(struct bfs_fs *fs, uint64_t nodeid, int r)
+{
+	bfs_log(LOG_ERR, "a volatile buffer cannot be purged: %s", strerror(-r));
+	unqueue(fs, nodeid);
+}
+
 /* Of something that may be there again in a moment. */
 static bool is_passing(int r)
 {
-	return r == -ENOMEM || r == -ENFILE || r == -EMFILE;
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOSPC;
 }
 
-/* Purge it if it is volatile still; *done grows by the bytes that it gave back.
- * Errors that pass are returned, and leave it in the queue. */
-static int purge_one(struct bfs_fs *fs, uint64_t nodeid, uint64_t *done)
+/* Purge it if it is volatile still. The bytes that it gave back are added to
+ * *done. False: nothing can be purged for the moment. */
+static bool purge_one(struct bfs_fs *fs, uint64_t nodeid, uint64_t *done)
 {
 	BFS_FILE struct bfs_file file = { 0 };
 	uint64_t bytes = 0;
@@ -206,12 +211,10 @@ static int purge_one(struct bfs_fs *fs, uint64_t nodeid, uint64_t *done)
 		r = empty(&file, &bytes);
 	bfs_file_close(&file);
 	bfs_purge_queue_end(fs->purge, bytes);
-	*done += bytes;
-	if (is_passing(r))
-		return r;
-	if (r < 0)
+	if (r < 0 && !is_passing(r))
 		give_up(fs, nodeid, r);
-	return 0;
+	*done += bytes;
+	return !is_passing(r);
 }
 
 static void notify(const struct bfs_fs *fs, uint64_t nodeid)
@@ -223,15 +226,15 @@ static void notify(const struct bfs_fs *fs, uint64_t nodeid)
 uint64_t bfs_purge(struct bfs_fs *fs, uint64_t bytes)
 {
 	uint64_t done = 0, nodeid;
-	int r = 0;
+	bool goes_on = true;
 
-	while (r == 0 && done < bytes &&
+	while (goes_on && done < bytes &&
 	       (nodeid = bfs_purge_queue_next(fs->purge))) {
 		/* What the kernel's page cache has not written yet comes
 		 * before, or it would come after. */
 		if (!fs->shared->passthrough)
 			notify(fs, nodeid);
-		r = purge_one(fs, nodeid, &done);
+		goes_on = purge_one(fs, nodeid, &done);
 		notify(fs, nodeid);
 	}
 	return done;
@@ -326,9 +329,12 @@ static void find_by_slot(void *context, uint64_t nodeid)
 {
 	struct found *found = context;
 	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_file_open(found->fs, nodeid, O_RDWR, &file);
 
-	if (bfs_file_open(found->fs, nodeid, O_RDWR, &file) == 0)
+	if (r == 0)
 		add_found(found, nodeid, file.record.volatile_since);
+	else if (r == -ESTALE) /* unlinked, and forgotten meanwhile */
+		unqueue(found->fs, nodeid);
 }
 
 static int find_by_walk(void *context, const struct bfs_walk_entry *entry)

@@ -8,6 +8,8 @@
 #include "file_internal.h"
 #include "purge.h"
 
+#include <sys/resource.h>
+
 enum { FILES = 24, STEPS = 8000, FILE_BYTES = 8192, RESTARTS_MAX = 100 };
 
 /* What a buffer has to be like. */
@@ -406,6 +408,38 @@ static void what_stays_volatile_rings_no_bell_and_counts_its_bytes(void **state)
 	assert_int_equal(bfs_volatile_bytes(&fs), 4096);
 }
 
+static void a_buffer_that_went_with_its_worker_leaves_no_slot(void **state)
+{
+	(void)state;
+	NEEDS_POOL();
+	volatile_file("f", "volatile");
+	assert_int_equal(slots_taken(), 1);
+	/* The kernel's FORGET was with the worker that died. */
+	assert_int_equal(unlinkat(fs.root_fd, "f", 0), 0);
+	bfs_purge_queue_destroy(fs.purge);
+	assert_int_equal(bfs_purge_queue_create(&fs.purge), 0);
+	assert_int_equal(new_worker(), 0);
+	bfs_purge_recover(&fs);
+	assert_int_equal(slots_taken(), 0);
+}
+
+static void want_of_descriptors_leaves_a_buffer_in_the_queue(void **state)
+{
+	struct rlimit former, none;
+
+	(void)state;
+	NEEDS_POOL();
+	volatile_file("f", "volatile");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &former), 0);
+	none = (struct rlimit){ 0, former.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(bfs_purge(&fs, UINT64_MAX), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &former), 0);
+	assert_true(bfs_has_volatile(&fs));
+	assert_int_equal(bfs_purge(&fs, UINT64_MAX), 4096);
+	assert_false(bfs_has_volatile(&fs));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +451,8 @@ int main(void)
 		over_pool(states_are_for_purgeable_files_only),
 		over_pool(a_request_that_no_pool_could_fulfil_purges_nothing),
 		over_pool(the_first_volatile_buffer_rings_the_bell),
+		over_pool(a_buffer_that_went_with_its_worker_leaves_no_slot),
+		over_pool(want_of_descriptors_leaves_a_buffer_in_the_queue),
 		over_pool(what_stays_volatile_rings_no_bell_and_counts_its_bytes),
 	};
 
