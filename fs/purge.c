@@ -266,7 +266,7 @@ static uint64_t missing_room(const struct bfs_fs *fs, uint64_t want)
 	struct statvfs st;
 	uint64_t free_bytes;
 
-	if (fstatvfs(fs->root_fd, &st) < 0 || (st.f_files && !st.f_ffree))
+	if (fstatvfs(fs->root_fd, &st) < 0)
 		return 0;
 	/* What no pool of this size could give is not to cost anybody his. */
 	if (want > (uint64_t)st.f_blocks * st.f_frsize)
@@ -274,6 +274,8 @@ static uint64_t missing_room(const struct bfs_fs *fs, uint64_t want)
 	free_bytes = (uint64_t)st.f_bavail * st.f_frsize;
 	if (free_bytes < want)
 		return want - free_bytes;
+	if (st.f_files && !st.f_ffree)
+		return 0;
 	return free_bytes - want < slack ? 1 : 0;
 }
 

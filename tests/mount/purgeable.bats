@@ -187,6 +187,22 @@ for name in "f", "fixed":
 	assert_equal "$(state first purge_count)" 1
 }
 
+@test "a pool without inodes purges for who wants bytes all the same" {
+	local pool=$BATS_TEST_TMPDIR/pool i=0
+	mkdir "$pool"
+	mount -t tmpfs -o size=16M,nr_inodes=100 test "$pool"
+	mount_fs -o "pool=$pool,reserve=0,pressure_stall=0"
+	cd "$MNT"
+	full_of v purgeable 2M volatile
+	touch a
+	while touch "file$i"; do i=$((i + 1)); done 2>/dev/null
+	assert_equal "$(df --output=iavail . | tail -n 1 | tr -d ' ')" 0
+	fallocate -l 15M a
+	assert_equal "$(purgeable v)" empty
+	unmount_fs
+	umount "$pool"
+}
+
 @test "whatever finds the pool full gets the room of a volatile buffer" {
 	mount_fs -o size=32M,reserve=0,pressure_stall=0
 	cd "$MNT"
