@@ -415,6 +415,14 @@ static int get_of_file(struct bfs_fs *fs, uint64_t nodeid,
 	return r < 0 ? r : row->get(&t, text, size);
 }
 
+/* Who asks for a size reads next: what is found out anew can be longer then. */
+static size_t room_for(const struct row *row, size_t n)
+{
+	const size_t room = row->set ? n : n + n / 4 + 256;
+
+	return room < XATTR_SIZE_MAX ? room : XATTR_SIZE_MAX;
+}
+
 int bfs_xattr_get(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 		  pid_t caller, char *ret_value, size_t size, size_t *ret_size)
 {
@@ -432,8 +440,10 @@ int bfs_xattr_get(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	if (n < 0)
 		return n;
 	*ret_size = (size_t)n;
-	if (size == 0)
+	if (size == 0) {
+		*ret_size = room_for(row, (size_t)n);
 		return 0;
+	}
 	if ((size_t)n > size)
 		return -ERANGE;
 	memcpy(ret_value, text, (size_t)n);
