@@ -393,6 +393,17 @@ static void unbind(struct bfs_fs *fs, uint64_t nodeid)
 	bfs_inode_unlock(fs->inodes, inode);
 }
 
+/* The flag stays in the slot until bfs_names_gone(), for the next worker. */
+static void leave_task(struct bfs_fs *fs, uint64_t nodeid)
+{
+	struct bfs_inode *inode = bfs_inode_lock(fs->inodes, nodeid);
+
+	if (!inode)
+		return;
+	bind_inode(fs->tasks, inode, NULL);
+	bfs_inode_unlock(fs->inodes, inode);
+}
+
 /* Of something that may be there again in a moment. */
 static bool is_passing(int r)
 {
@@ -410,6 +421,10 @@ static int reap(struct bfs_fs *fs, uint64_t nodeid)
 
 	if (is_passing(r))
 		return r;
+	if (r == -EINPROGRESS) {
+		leave_task(fs, nodeid);
+		return 0;
+	}
 	if (r < 0)
 		bfs_log(LOG_ERR, "the name of a buffer whose task has ended "
 			"cannot be removed: %s", strerror(-r));

@@ -102,11 +102,18 @@ int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 /*
  * Remove every name of a file, without being asked by the kernel, which is told
  * of each. As after bfs_unlink(), who has the file open or mapped keeps it. A
- * name that is not of the pool stays. 0, also when there was none; -EAGAIN: names
- * moved faster than they could be found; errors of unlinkat(2). No lock is to be
- * held.
+ * name that is not of the pool stays. 0, also when there was none;
+ * -EINPROGRESS: they have to be searched for (search.h), bfs_names_gone() will
+ * be called; errors of unlinkat(2). No lock is to be held.
  */
 int bfs_unlink_all(struct bfs_fs *fs, uint64_t nodeid);
+
+/* The same for one entry of a directory, if it is that file still. */
+int bfs_unlink_entry(struct bfs_fs *fs, int dir_fd, const char *name,
+		     uint64_t nodeid, const struct stat *st);
+
+/* All names of a file that had to go are gone: it is bound to nothing more. */
+void bfs_names_gone(struct bfs_fs *fs, uint64_t nodeid);
 
 /* The last open file of a buffer may have been closed: its names go, if its
  * life says so. No lock is to be held. */

@@ -13,7 +13,8 @@
 
 #include "fd.h"
 #include "log.h"
-#include "walk.h"
+#include "search.h"
+#include "task.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -168,35 +169,6 @@ static bool find_by_path(const struct bfs_fs *fs, int fd, struct place *ret_plac
 	return true;
 }
 
-struct search {
-	const struct stat *st;
-	struct place *place;
-};
-
-static int search_one(void *context, const struct bfs_walk_entry *entry)
-{
-	const struct search *search = context;
-
-	if (!is_same_file(&entry->st, search->st) ||
-	    strlen(entry->name) > NAME_MAX)
-		return 0;
-	close_place(search->place);
-	search->place->dir_fd = fcntl(entry->dir_fd, F_DUPFD_CLOEXEC, 0);
-	if (search->place->dir_fd < 0)
-		return -errno;
-	strcpy(search->place->name, entry->name);
-	return 1;
-}
-
-/* Of all the pool; 1 when there is one. */
-static int find_by_walk(const struct bfs_fs *fs, const struct stat *st,
-			struct place *ret_place)
-{
-	struct search search = { st, ret_place };
-
-	return bfs_walk(fs->root_fd, search_one, &search);
-}
-
 /* With `names`. 1: it is gone; 0: it is not there. */
 static int remove_at(const struct place *place, const struct stat *st)
 {
@@ -222,19 +194,6 @@ static int remove_by_path(struct bfs_fs *fs, uint64_t nodeid, int *ret_fd,
 		       : 0;
 }
 
-static int remove_by_walk(struct bfs_fs *fs, const struct stat *st,
-			  struct place *ret_place)
-{
-	int r = find_by_walk(fs, st, ret_place);
-
-	if (r <= 0)
-		return r ? r : -ESTALE; /* what is left is not of the pool */
-	pthread_rwlock_wrlock(&names);
-	r = remove_at(ret_place, st);
-	pthread_rwlock_unlock(&names);
-	return r ? r : -EAGAIN;
-}
-
 static void tell_kernel(struct bfs_fs *fs, uint64_t nodeid,
 			const struct place *place)
 {
@@ -249,7 +208,7 @@ static void tell_kernel(struct bfs_fs *fs, uint64_t nodeid,
 		fs->notify.unlinked(fs, parent, nodeid, place->name);
 }
 
-/* 1: a name is gone. -ESTALE: there is none. */
+/* 1: a name is gone. 0: it has to be searched for. -ESTALE: there is none. */
 static int unlink_one(struct bfs_fs *fs, uint64_t nodeid)
 {
 	PLACE struct place place = { .dir_fd = -1 };
@@ -260,8 +219,6 @@ static int unlink_one(struct bfs_fs *fs, uint64_t nodeid)
 	pthread_rwlock_wrlock(&names);
 	r = remove_by_path(fs, nodeid, &fd, &st, &place);
 	pthread_rwlock_unlock(&names);
-	if (r == 0)
-		r = remove_by_walk(fs, &st, &place);
 	if (r <= 0)
 		return r;
 	/* As of a file that a client unlinks: see open_victim(). */
@@ -279,28 +236,63 @@ static void forget_unknown(struct bfs_fs *fs, uint64_t nodeid)
 	bfs_node_forget(fs->nodes, nodeid, UINT64_MAX);
 }
 
-int bfs_unlink_all(struct bfs_fs *fs, uint64_t nodeid)
-{
-	enum { MISSES_MAX = 16 };
-	unsigned int misses = 0;
-	bool any = false;
-	int r;
-
-	do {
-		r = unlink_one(fs, nodeid);
-		any = any || r == 1;
-		misses += r == -EAGAIN;
-	} while (r == 1 || (r == -EAGAIN && misses < MISSES_MAX));
-	if (any)
-		forget_unknown(fs, nodeid);
-	return r == -ESTALE ? 0 : r;
-}
-
 static bool is_over(const struct bfs_inode *inode)
 {
 	const struct bfs_slot *slot = inode->slot;
 
 	return slot && !slot->opens && (slot->flags & BFS_SLOT_LASTCLOSE);
+}
+
+int bfs_unlink_all(struct bfs_fs *fs, uint64_t nodeid)
+{
+	bool any = false;
+	int r;
+
+	while ((r = unlink_one(fs, nodeid)) == 1)
+		any = true;
+	if (r == 0)
+		return bfs_search_names(fs, nodeid);
+	if (any)
+		forget_unknown(fs, nodeid);
+	return r == -ESTALE ? 0 : r;
+}
+
+int bfs_unlink_entry(struct bfs_fs *fs, int dir_fd, const char *name,
+		     uint64_t nodeid, const struct stat *st)
+{
+	PLACE struct place place = { .dir_fd = -1 };
+	BFS_FD int fd = -1;
+	int r;
+
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	strcpy(place.name, name);
+	if ((place.dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0)) < 0)
+		return -errno;
+	fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	pthread_rwlock_wrlock(&names);
+	r = remove_at(&place, st);
+	pthread_rwlock_unlock(&names);
+	if (r <= 0)
+		return r;
+	if (fd >= 0)
+		bfs_node_hold(fs->nodes, &fd);
+	tell_kernel(fs, nodeid, &place);
+	return 0;
+}
+
+void bfs_names_gone(struct bfs_fs *fs, uint64_t nodeid)
+{
+	struct bfs_inode *inode;
+
+	forget_unknown(fs, nodeid);
+	if (!bfs_inode_is_known(fs->inodes, nodeid) ||
+	    !(inode = bfs_inode_lock(fs->inodes, nodeid)))
+		return;
+	bfs_task_unbind(fs, inode);
+	if (is_over(inode))
+		inode->slot->flags &= ~(uint32_t)BFS_SLOT_LASTCLOSE;
+	bfs_inode_unlock(fs->inodes, inode);
 }
 
 void bfs_end_life(struct bfs_fs *fs, uint64_t nodeid)
@@ -316,7 +308,9 @@ void bfs_end_life(struct bfs_fs *fs, uint64_t nodeid)
 	bfs_inode_unlock(fs->inodes, inode);
 	if (!over)
 		return;
-	if ((r = bfs_unlink_all(fs, nodeid)) < 0) {
+	if ((r = bfs_unlink_all(fs, nodeid)) == -EINPROGRESS)
+		return;
+	if (r < 0) {
 		bfs_log(LOG_ERR, "the name of a buffer that was closed cannot be "
 			"removed: %s", strerror(-r));
 		return;

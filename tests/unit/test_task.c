@@ -5,6 +5,7 @@
  */
 #include "files.h"
 
+#include "search.h"
 #include "task.h"
 
 #include <pthread.h>
@@ -118,6 +119,7 @@ static void end_and_reap(pid_t pid)
 {
 	end(pid);
 	bfs_tasks_wait(fs.tasks, WAIT_MS);
+	bfs_search_wait();
 }
 
 static int bind_by(pid_t caller, uint64_t nodeid, const char *spec)
