@@ -480,6 +480,34 @@ END
 	eventually gone g
 }
 
+waits_in() { # PID: in the kernel, for the page that does not come
+	grep -q -e handle_userfault "/proc/$1/stack"
+}
+
+@test "a client that holds a directory keeps no name of another one" {
+	mkdir held other
+	start_owner
+	local held=$OWNER
+	start_owner
+	spec held/bound "task=$held"
+	spec other/bound "task=$OWNER"
+	for i in $(seq 40); do spec "held/closed$i" life=lastclose; done
+	spec other/closed life=lastclose
+	hold_directory held >"$BATS_TEST_TMPDIR/hold" 3>&- &
+	local holder=$!
+	echo "$holder" >>"$OWNERS"
+	eventually grep -q reading "$BATS_TEST_TMPDIR/hold" ||
+		skip 'no userfaultfd here'
+	eventually waits_in "$holder"
+	kill_owner "$held"
+	for i in $(seq 40); do : <"held/closed$i"; done
+	kill_owner "$OWNER"
+	: <other/closed
+	eventually gone other/bound other/closed
+	kill_owner "$holder"
+	eventually gone held/bound held/closed1 held/closed40
+}
+
 @test "a wired buffer is unlocked with its last close" {
 	spec f 'wired,life=lastclose,capacity=1M'
 	locked_is 1024
