@@ -107,6 +107,18 @@ bool bfs_load_caller_uid(pid_t pid, uid_t *ret_uid)
 	return true;
 }
 
+bool bfs_may_own(pid_t pid, uid_t owner)
+{
+	struct status status;
+
+	if (pid <= 0)
+		return false;
+	load_status(pid, &status);
+	return (status.text[0] && last_id(&status, "\nUid:") == owner) ||
+	       (shares_user_namespace(pid) &&
+		has_capability(&status, CAP_FOWNER));
+}
+
 bool bfs_may_keep_set_group_id(pid_t pid, gid_t group)
 {
 	struct status status;

@@ -15,6 +15,9 @@ bool bfs_has_sys_admin(pid_t pid);
 /* The user that it acts as. False when that cannot be known. */
 bool bfs_load_caller_uid(pid_t pid, uid_t *ret_uid);
 
+/* Does it own what that user has, or may it do as if (CAP_FOWNER)? */
+bool bfs_may_own(pid_t pid, uid_t owner);
+
 /* Is it of that group, or may it set the bit for any (CAP_FSETID)? */
 bool bfs_may_keep_set_group_id(pid_t pid, gid_t group);
 

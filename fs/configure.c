@@ -4,6 +4,7 @@
  */
 #include "file_internal.h"
 
+#include "caller.h"
 #include "log.h"
 #include "purge.h"
 #include "task.h"
@@ -227,6 +228,31 @@ static int become(struct bfs_file *file, const struct bfs_record *record,
 	return r;
 }
 
+/*
+ * What takes a buffer's names away is its owner's to say: others may have the
+ * right to write to it, but none to its directory. Who makes a file owns it.
+ */
+static int check_owner(const struct bfs_file *file,
+		       const struct bfs_record *record, uint32_t flags,
+		       struct iobuf_reason *reason)
+{
+	const struct bfs_record *old = &file->record;
+	struct stat st;
+
+	if ((flags & BFS_RECORD_INHERITED) ||
+	    (record->spec.life == old->spec.life &&
+	     record->spec.task == old->spec.task &&
+	     record->task_start == old->task_start))
+		return 0;
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	if (bfs_may_own(file->caller, st.st_uid))
+		return 0;
+	snprintf(reason->text, sizeof(reason->text),
+		 "only its owner may say what takes its names away");
+	return -EPERM;
+}
+
 /* Its names will go with its task, or with its last close. */
 static int become_bound(struct bfs_file *file, const struct bfs_record *record,
 			struct iobuf_reason *ret_reason,
@@ -263,7 +289,8 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 	if ((r = iobuf_spec_resolve(asked, &fallback, &record.spec,
 				    ret_reason)) < 0 ||
 	    (r = settle_task(file, asked->given & IOBUF_GIVEN_TASK, &record,
-			     ret_reason)) < 0)
+			     ret_reason)) < 0 ||
+	    (r = check_owner(file, &record, flags, ret_reason)) < 0)
 		return r;
 	if (file->record.present && is_same(&record, &file->record) &&
 	    (bfs_record_is_fixed(&record) || file->record.flags == flags))

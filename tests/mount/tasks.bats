@@ -252,6 +252,34 @@ END
 	eventually gone f
 }
 
+@test "who may only write to a file does not take its names" {
+	chmod 755 .
+	: >empty
+	echo data >full
+	echo mine >own
+	chmod 666 empty full
+	chown nobody own
+	run "${AS_NOBODY[@]}" /usr/bin/python3 - "$MNT" <<'END'
+import errno, os, sys
+os.chdir(sys.argv[1])
+for name, text in (('empty', b'task=self'), ('empty', b'life=lastclose'),
+                   ('full', b'task=self,length=5'),
+                   ('full', b'life=lastclose,length=5'),
+                   ('empty', b'tag=a'), ('own', b'life=lastclose,length=5')):
+    try:
+        os.setxattr(name, 'user.iobuf', text)
+        print('passed')
+    except OSError as e:
+        print(errno.errorcode[e.errno])
+for name in 'empty', 'full', 'own':
+    os.close(os.open(name, os.O_RDWR))
+END
+	assert_output $'EPERM\nEPERM\nEPERM\nEPERM\npassed\npassed'
+	eventually gone own
+	assert_equal "$(cat full)" data
+	assert_exist empty
+}
+
 @test "a process that has ended is ESRCH" {
 	start_owner
 	kill_owner "$OWNER"

@@ -91,7 +91,7 @@ static inline int set(uint64_t nodeid, const char *name, const char *value)
 {
 	enum bfs_changed changed;
 
-	return bfs_setxattr(&fs, nodeid, name, value, strlen(value), 0, 0,
+	return bfs_setxattr(&fs, nodeid, name, value, strlen(value), 0, getpid(),
 			    &changed);
 }
 
