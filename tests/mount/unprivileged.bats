@@ -37,6 +37,17 @@ user_state() {
 	assert_equal "$(user_state . datapath)" cached
 }
 
+@test "an ordinary user binds buffers to processes of his own alone" {
+	# Others look like nobody in the namespace of nobody's worker.
+	run as_user "iobuf create bound task=$$"
+	assert_failure
+	assert_output --partial 'not permitted'
+	# shellcheck disable=SC2016
+	run as_user 'iobuf create bound task=$$ && echo bound'
+	assert_output bound
+	eventually [ ! -e "$MNT/bound" ]
+}
+
 @test "an ordinary user creates buffers and reads them back" {
 	as_user 'echo hello >file && cat file'
 	as_user 'touch fixed && setfattr -n user.iobuf -v capacity=1M fixed'
