@@ -17,7 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <fts.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
@@ -229,15 +229,6 @@ struct scratch {
 	int fd;
 };
 
-static inline int scratch_remove_one(const char *path, const struct stat *st,
-				     int flag, struct FTW *where)
-{
-	(void)st;
-	(void)flag;
-	(void)where;
-	return remove(path);
-}
-
 static inline struct scratch scratch_make(void)
 {
 	struct scratch s = { "/dev/shm/bufferfs-unit-XXXXXX", -1 };
@@ -250,9 +241,17 @@ static inline struct scratch scratch_make(void)
 
 static inline void scratch_remove(struct scratch *s)
 {
+	char *const paths[] = { s->path, NULL };
+	FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_XDEV, NULL);
+	FTSENT *entry;
+
 	close(s->fd);
-	nftw(s->path, scratch_remove_one, 16,
-	     FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	assert_non_null(tree);
+	/* It goes from directory to directory: a path may be too long. */
+	while ((entry = fts_read(tree)))
+		if (entry->fts_info != FTS_D)
+			remove(entry->fts_accpath);
+	fts_close(tree);
 }
 
 #endif
