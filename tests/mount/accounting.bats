@@ -11,7 +11,7 @@ BOB=1002
 
 # start [OPTION...]: a mount that two users work in.
 start() {
-	mount_fs -o "allow_other,size=64M${1:+,$1}"
+	mount_fs -o "allow_other,size=64M,reserve=0,pressure_stall=0${1:+,$1}"
 	cd "$MNT" || return
 	chmod 1777 .
 }

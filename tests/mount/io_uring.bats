@@ -26,7 +26,7 @@ mount_uring() {
 			pkg-config --exists 'fuse3 >= 3.18' ||
 		skip 'libfuse is older than 3.18'
 	echo Y >$PARAMETER
-	mount_fs -o io_uring
+	mount_fs -o io_uring,reserve=0,pressure_stall=0
 	restore
 	assert_equal "$(state "$MNT" transport)" io_uring
 	cd "$MNT" || return
@@ -156,7 +156,7 @@ END
 @test "switched off: the mount goes on without, and says how to switch it on" {
 	[ -e $PARAMETER ] || skip 'this kernel has no FUSE over io_uring'
 	echo N >$PARAMETER
-	mount_fs -o io_uring
+	mount_fs -o io_uring,reserve=0,pressure_stall=0
 	assert_equal "$(state "$MNT" transport)" dev_fuse
 	run grep -c "echo Y >$PARAMETER" "$LOG"
 	assert_output 1

@@ -39,7 +39,7 @@ END
 }
 
 @test "the state is set and read by xattr" {
-	mount_fs
+	mount_fs -o reserve=0,pressure_stall=0
 	cd "$MNT"
 	spec f purgeable
 	assert_equal "$(purgeable f)" nonvolatile
@@ -56,7 +56,7 @@ END
 }
 
 @test "what is not a state is EINVAL and changes nothing" {
-	mount_fs
+	mount_fs -o reserve=0,pressure_stall=0
 	cd "$MNT"
 	full_of f purgeable 8K volatile:group=2
 	for s in '' volatil volatile:group=8 empty:lifo volatile:fifo:lifo; do
@@ -74,7 +74,7 @@ END
 }
 
 @test "the ioctl sets the state and returns the old one" {
-	mount_fs
+	mount_fs -o reserve=0,pressure_stall=0
 	cd "$MNT"
 	full_of f purgeable 8K nonvolatile
 	run with_ioctl '
@@ -85,7 +85,7 @@ print(set(fd, VOLATILE | 0x340), set(fd, KEEP), set(fd, EMPTY),
 }
 
 @test "the ioctl refuses: EINVAL, EBADF without write access, ENOTTY" {
-	mount_fs
+	mount_fs -o reserve=0,pressure_stall=0
 	cd "$MNT"
 	full_of f purgeable 8K nonvolatile
 	mkdir dir
@@ -101,7 +101,7 @@ print(set(fd, 0), set(fd, 5), set(fd, EMPTY | 0x100), set(reader, EMPTY),
 }
 
 @test "iobuf purgeable sets the state and tells the old one" {
-	mount_fs
+	mount_fs -o reserve=0,pressure_stall=0
 	cd "$MNT"
 	full_of f purgeable 8K nonvolatile
 	run iobuf purgeable f volatile:group=3:lifo
@@ -121,7 +121,7 @@ print(set(fd, 0), set(fd, 5), set(fd, EMPTY | 0x100), set(reader, EMPTY),
 }
 
 @test "a program in C finds the request in iobuf/ioctl.h" {
-	mount_fs
+	mount_fs -o reserve=0,pressure_stall=0
 	cd "$MNT"
 	spec f purgeable
 	cat >"$BATS_TEST_TMPDIR/user.c" <<-'END'
@@ -143,7 +143,7 @@ print(set(fd, 0), set(fd, 5), set(fd, EMPTY | 0x100), set(reader, EMPTY),
 }
 
 @test "set empty, a buffer gives its memory back and its mappings read zero" {
-	mount_fs
+	mount_fs -o reserve=0,pressure_stall=0
 	cd "$MNT"
 	full_of f purgeable 4M nonvolatile
 	full_of fixed purgeable,capacity=4M 4M nonvolatile
@@ -341,7 +341,6 @@ print("never half")'
 }
 
 @test "on the cached path a purged buffer reads as zero as well" {
-	AS='setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin'
 	mkdir -p "$MNT"
 	unshare_works() { unshare -Urm true 2>/dev/null; }
 	unshare_works || skip 'no user namespaces: no cached path here'
