@@ -379,15 +379,22 @@ void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 	pthread_cond_broadcast(&inode->released);
 }
 
-void bfs_inode_wait_for_release(struct bfs_inode *inode, bool plain_only)
+struct timespec bfs_end_of_patience(void)
 {
-	enum { WAIT_NS = 50 * 1000 * 1000 };
+	enum { PATIENCE_NS = 50 * 1000 * 1000 };
 	struct timespec end;
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_nsec += WAIT_NS;
+	end.tv_nsec += PATIENCE_NS;
 	end.tv_sec += end.tv_nsec / 1000000000;
 	end.tv_nsec %= 1000000000;
+	return end;
+}
+
+void bfs_inode_wait_for_release(struct bfs_inode *inode, bool plain_only)
+{
+	const struct timespec end = bfs_end_of_patience();
+
 	while (inode->slot &&
 	       (plain_only ? inode->slot->plain_opens : inode->slot->opens))
 		if (pthread_cond_timedwait(&inode->released, &inode->lock,

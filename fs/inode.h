@@ -103,6 +103,10 @@ int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
  */
 void bfs_inode_wait_for_release(struct bfs_inode *inode, bool plain_only);
 
+/* Until when the kernel is waited for that has not told us of a close(2) or the
+ * end of a file yet: 50 ms from now, of CLOCK_MONOTONIC. */
+struct timespec bfs_end_of_patience(void);
+
 /* Undo it, when the file is released or the reply did not arrive. */
 void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 			 bool plain, uint64_t unique);

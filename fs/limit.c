@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "limit.h"
 
+#include "inode.h"
 #include "log.h"
 
 #include <errno.h>
@@ -90,24 +91,12 @@ static bool has_room(const struct bfs_owners *o, const struct owner *e,
 	return e->used <= o->max && bytes <= o->max - e->used;
 }
 
-static struct timespec moment_from_now(void)
-{
-	enum { WAIT_NS = 50 * 1000 * 1000 };
-	struct timespec end;
-
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_nsec += WAIT_NS;
-	end.tv_sec += end.tv_nsec / 1000000000;
-	end.tv_nsec %= 1000000000;
-	return end;
-}
-
 /* A user who asks for too much from very many threads must not have all of
  * ours wait for him. */
 static bool wait_for_room(struct bfs_owners *o, struct owner *e, uint64_t bytes)
 {
 	enum { WAITING_MAX = 4 };
-	const struct timespec end = moment_from_now();
+	const struct timespec end = bfs_end_of_patience();
 	int r = 0;
 
 	if (bytes > o->max || e->waiting == WAITING_MAX)

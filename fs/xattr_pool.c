@@ -36,6 +36,18 @@ static bool is_unsupported(const struct bfs_fs *fs, const char *name)
 				     strcmp(name, "system.posix_acl_default"));
 }
 
+/* The pool's file, O_PATH, for an attribute of its own. `hidden`: the errno of
+ * one that nobody is to know of. */
+static int open_for(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+		    int hidden)
+{
+	if (is_unsupported(fs, name))
+		return -EOPNOTSUPP;
+	if (is_hidden(name))
+		return hidden;
+	return bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW);
+}
+
 int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 		 pid_t caller, char *ret_value, size_t size, size_t *ret_size)
 {
@@ -45,11 +57,7 @@ int bfs_getxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	if (bfs_xattr_is_ours(name))
 		return bfs_xattr_get(fs, nodeid, name, caller, ret_value,
 				     size, ret_size);
-	if (is_unsupported(fs, name))
-		return -EOPNOTSUPP;
-	if (is_hidden(name))
-		return -ENODATA;
-	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
+	if ((fd = open_for(fs, nodeid, name, -ENODATA)) < 0)
 		return fd;
 	n = getxattr(bfs_fd_path(fd).text, name, ret_value, size);
 	if (n < 0)
@@ -80,11 +88,7 @@ int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	if (bfs_xattr_is_ours(name))
 		return bfs_xattr_set(fs, nodeid, name, value, size, flags,
 				     caller, ret_changed);
-	if (is_unsupported(fs, name))
-		return -EOPNOTSUPP;
-	if (is_hidden(name))
-		return -EPERM;
-	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
+	if ((fd = open_for(fs, nodeid, name, -EPERM)) < 0)
 		return fd;
 	if (setxattr(bfs_fd_path(fd).text, name, value, size, flags) < 0)
 		return -errno;
@@ -100,11 +104,7 @@ int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 
 	if (bfs_xattr_is_ours(name))
 		return bfs_xattr_remove(fs, nodeid, name, caller);
-	if (is_unsupported(fs, name))
-		return -EOPNOTSUPP;
-	if (is_hidden(name))
-		return -ENODATA;
-	if ((fd = bfs_node_open(fs->nodes, nodeid, O_PATH | O_NOFOLLOW)) < 0)
+	if ((fd = open_for(fs, nodeid, name, -ENODATA)) < 0)
 		return fd;
 	return removexattr(bfs_fd_path(fd).text, name) < 0 ? -errno : 0;
 }
