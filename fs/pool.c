@@ -137,6 +137,11 @@ static int own_pool(struct bfs_config *config)
 	char base[64], name[240];
 	int r;
 
+	if (!may_mount && config->size[0]) {
+		bfs_log(LOG_ERR, "size= takes root: the pool of an ordinary "
+				 "user is in /dev/shm, which has a size");
+		return -EOPNOTSUPP;
+	}
 	if ((r = find_base(base, sizeof(base))) < 0 ||
 	    (r = escape(config->mountpoint, name, sizeof(name))) < 0)
 		return r;
@@ -149,7 +154,7 @@ static int own_pool(struct bfs_config *config)
 				       is_tmpfs_root(config->pool);
 	}
 	if (!may_mount)
-		return config->size[0] ? -EOPNOTSUPP : 0; /* /dev/shm has one */
+		return 0;
 	return config->adopted_pool ? resize_tmpfs(config)
 				    : mount_tmpfs(config);
 }

@@ -48,6 +48,14 @@ user_state() {
 	eventually [ ! -e "$MNT/bound" ]
 }
 
+@test "an ordinary user's pool has the size of /dev/shm: size= is refused" {
+	mkdir "$BATS_TEST_TMPDIR/mnt"
+	chown nobody "$BATS_TEST_TMPDIR/mnt"
+	run $AS "$BUILD/bin/bufferfs" -f -o size=64M "$BATS_TEST_TMPDIR/mnt"
+	assert_failure
+	assert_output --partial 'size= takes root'
+}
+
 @test "an ordinary user creates buffers and reads them back" {
 	as_user 'echo hello >file && cat file'
 	as_user 'touch fixed && setfattr -n user.iobuf -v capacity=1M fixed'
