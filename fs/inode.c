@@ -135,16 +135,26 @@ static void give_slot_locked(struct bfs_inode_table *t, struct bfs_inode *inode)
 	t->free_slots[t->free_count++] = (uint32_t)(slot - t->shared->slots);
 }
 
-int bfs_inode_take_slot(struct bfs_inode_table *table, struct bfs_inode *inode)
+/* Give it a slot, of which no more than `most` are to be taken then. */
+static int need_slot(struct bfs_inode_table *t, struct bfs_inode *inode,
+		     size_t most)
 {
-	int r = 0;
+	int r = -ENFILE;
 
 	if (inode->slot)
 		return 0;
-	pthread_mutex_lock(&table->lock);
-	r = take_slot_locked(table, inode);
-	pthread_mutex_unlock(&table->lock);
+	pthread_mutex_lock(&t->lock);
+	if (t->shared->slots_used - t->free_count < most)
+		r = take_slot_locked(t, inode);
+	pthread_mutex_unlock(&t->lock);
 	return r;
+}
+
+/* What keeps a slot costs a client nothing but a file, open files are limited:
+ * there is always room for these. */
+int bfs_inode_take_slot(struct bfs_inode_table *table, struct bfs_inode *inode)
+{
+	return need_slot(table, inode, BFS_SLOTS_MAX - BFS_SLOTS_MAX / 4);
 }
 
 /* Adopt slot i: an inode for a taken one, the free stack for another. */
@@ -349,7 +359,7 @@ bool bfs_inode_has_counted(const struct bfs_inode *inode, uint64_t unique)
 int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 		       int data_fd, bool plain, uint64_t unique)
 {
-	int id = 0, r = bfs_inode_take_slot(table, inode);
+	int id = 0, r = need_slot(table, inode, BFS_SLOTS_MAX);
 
 	if (r < 0)
 		return r;

@@ -81,7 +81,8 @@ void bfs_inode_unlock(struct bfs_inode_table *table, struct bfs_inode *inode);
 bool bfs_inode_is_known(struct bfs_inode_table *table, uint64_t nodeid);
 
 /*
- * Give a locked inode a slot, if it has none. 0; -ENFILE when all are taken.
+ * Give a locked inode a slot, if it has none. 0; -ENFILE when all are taken but
+ * those that are kept for opens.
  */
 int bfs_inode_take_slot(struct bfs_inode_table *table, struct bfs_inode *inode);
 

@@ -249,6 +249,24 @@ static void no_slot_left_is_enfile_and_counts_nothing(void **state)
 	closed(t, 2, false);
 }
 
+static void what_is_kept_leaves_slots_for_opens(void **state)
+{
+	struct bfs_inode_table *t = new_worker();
+	struct bfs_inode *inode;
+
+	(void)state;
+	shared->slots_used = BFS_SLOTS_MAX / 4 * 3 - 1;
+	inode = bfs_inode_lock(t, 1);
+	assert_int_equal(bfs_inode_take_slot(t, inode), 0);
+	inode->slot->flags = BFS_SLOT_VOLATILE;
+	bfs_inode_unlock(t, inode);
+	inode = bfs_inode_lock(t, 2);
+	assert_int_equal(bfs_inode_take_slot(t, inode), -ENFILE);
+	assert_int_equal(bfs_inode_add_open(t, inode, -1, false, 0), 0);
+	bfs_inode_unlock(t, inode);
+	closed(t, 2, false);
+}
+
 static void a_backing_that_is_refused_counts_no_open(void **state)
 {
 	struct bfs_inode_table *t = new_worker();
@@ -588,6 +606,7 @@ int main(void)
 		over_shared(take_slot_is_idempotent_and_undone_when_idle),
 		over_shared(a_flag_keeps_the_slot),
 		over_shared(no_slot_left_is_enfile_and_counts_nothing),
+		over_shared(what_is_kept_leaves_slots_for_opens),
 		over_shared(a_backing_that_is_refused_counts_no_open),
 		over_shared(a_new_worker_adopts_what_the_last_one_left),
 		over_shared(a_slot_half_taken_at_a_workers_death_is_free),
