@@ -71,8 +71,13 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	fuse_reply_err(req, -bfs_removexattr(bfs_fs_of(req), ino, name,
-					     fuse_req_ctx(req)->pid));
+	struct bfs_fs *fs = bfs_fs_of(req);
+	int r;
+
+	do
+		r = bfs_removexattr(fs, ino, name, fuse_req_ctx(req)->pid);
+	while (bfs_make_room(fs, r));
+	fuse_reply_err(req, -r);
 }
 
 void bfs_ops_xattr(struct fuse_lowlevel_ops *ops)
