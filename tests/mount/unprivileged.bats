@@ -8,8 +8,8 @@ setup_file() {
 	chmod a+rw /dev/fuse
 	# The user has to reach the program and the mount point.
 	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"
-	mkdir "$MNT" "$BATS_FILE_TMPDIR/bin"
-	chown nobody "$MNT"
+	mkdir "$MNT" "$BATS_FILE_TMPDIR/bin" "$BATS_FILE_TMPDIR/other"
+	chown nobody "$MNT" "$BATS_FILE_TMPDIR/other"
 	cp "$BUILD/bin/bufferfs" "$BUILD/bin/iobuf" "$BUILD/bin/mapper" \
 		"$BUILD/bin/stress" "$BATS_FILE_TMPDIR/bin"
 	BUILD=$BATS_FILE_TMPDIR
@@ -49,10 +49,10 @@ user_state() {
 }
 
 @test "an ordinary user's pool has the size of /dev/shm: size= is refused" {
-	mkdir "$BATS_TEST_TMPDIR/mnt"
-	chown nobody "$BATS_TEST_TMPDIR/mnt"
-	run $AS "$BUILD/bin/bufferfs" -f -o size=64M "$BATS_TEST_TMPDIR/mnt"
-	assert_failure
+	run setpriv --reuid=nobody --regid=nogroup --clear-groups \
+		timeout 20 "$BATS_FILE_TMPDIR/bin/bufferfs" -f -o size=64M \
+		"$BATS_FILE_TMPDIR/other"
+	assert_failure 1
 	assert_output --partial 'size= takes root'
 }
 
