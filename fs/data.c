@@ -5,6 +5,7 @@
 #include "file_internal.h"
 
 #include "fd.h"
+#include "journal.h"
 #include "log.h"
 #include "purge.h"
 
@@ -187,6 +188,20 @@ static bool is_filling(const struct bfs_file *file)
 	return slot && (slot->flags & BFS_SLOT_FILLING);
 }
 
+/* The end, which an earlier worker may have moved for this request: then the
+ * bytes belong where they were to go. */
+static uint64_t end_to_append_at(struct bfs_file *file, uint64_t length)
+{
+	struct bfs_journal *journal = file->fs->journal;
+	uint64_t before[2];
+
+	if (bfs_journal_begun(journal, BFS_JOURNAL_APPEND, before) &&
+	    before[0] <= length)
+		return before[0];
+	bfs_journal_begin(journal, BFS_JOURNAL_APPEND, length, 0);
+	return length;
+}
+
 int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
 		   const void *bytes, size_t size, size_t *ret_size)
 {
@@ -200,7 +215,7 @@ int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
 	if ((r = bfs_file_get_buffer(file, &buffer)) < 0)
 		return r;
 	if (append)
-		offset = iobuf_get_length(buffer);
+		offset = end_to_append_at(file, iobuf_get_length(buffer));
 	if (is_filling(file))
 		iobuf_set_direction(buffer, IOBUF_DIRECTION_INOUT);
 	if ((r = charge_growth(file, offset + size)) == 0)

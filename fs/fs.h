@@ -14,6 +14,7 @@
 #include <iobuf/spec.h>
 
 struct bfs_account_cache;
+struct bfs_journal;
 struct bfs_owners;
 struct fuse_session;
 struct bfs_fs;
@@ -46,6 +47,7 @@ struct bfs_fs {
 	struct bfs_inode_table *inodes;
 	struct bfs_purge_queue *purge; /* volatile buffers */
 	struct bfs_tasks *tasks;
+	struct bfs_journal *journal;   /* NULL: nothing is noted */
 	struct fuse_session *session;
 	struct bfs_notify notify;
 	struct iobuf_spec defaults; /* of the mount, complete */

@@ -426,16 +426,23 @@ static int open_held(struct bfs_nodes *nodes, uint64_t nodeid, int flags)
 	return r;
 }
 
-int bfs_node_of(struct bfs_nodes *nodes, int fd, uint64_t *ret_nodeid)
+int bfs_node_at(struct bfs_nodes *nodes, int dir_fd, const char *name,
+		uint64_t *ret_nodeid)
 {
+	const int flags = AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH);
 	struct stat st;
 
 	if (nodes->shape != SHAPE_NONE)
-		return nodeid_of_handle(nodes, fd, "", ret_nodeid);
-	if (fstat(fd, &st) < 0)
+		return nodeid_of_handle(nodes, dir_fd, name, ret_nodeid);
+	if (fstatat(dir_fd, name, &st, flags) < 0)
 		return -errno;
 	*ret_nodeid = st.st_ino;
 	return 0;
+}
+
+int bfs_node_of(struct bfs_nodes *nodes, int fd, uint64_t *ret_nodeid)
+{
+	return bfs_node_at(nodes, fd, "", ret_nodeid);
 }
 
 /* Of a table of looked-up files: its descriptor has to stay from now on. */

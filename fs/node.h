@@ -49,7 +49,9 @@ void bfs_node_named(struct bfs_nodes *nodes, uint64_t nodeid, int dir_fd,
 /* After a rename: what is `name` of dir_fd now was called something else. */
 void bfs_node_moved(struct bfs_nodes *nodes, int dir_fd, const char *name);
 
-/* The nodeid of an open file; no lookup. Errors as above. */
+/* The same without a lookup: nobody will forget it. And of an open file. */
+int bfs_node_at(struct bfs_nodes *nodes, int dir_fd, const char *name,
+		uint64_t *ret_nodeid);
 int bfs_node_of(struct bfs_nodes *nodes, int fd, uint64_t *ret_nodeid);
 
 /*

@@ -5,6 +5,8 @@
  */
 #include "ops.h"
 
+#include "journal.h"
+
 #include <errno.h>
 #include <fcntl.h>
 
@@ -32,7 +34,13 @@ bool bfs_request_begin(struct bfs_fs *fs, uint64_t unique)
 
 	request.again = unique & again;
 	request.unique = unique & ~again;
+	bfs_journal_request(fs->journal, request.unique, request.again);
 	return !request.again || !is_poison(fs);
+}
+
+void bfs_request_end(struct bfs_fs *fs)
+{
+	bfs_journal_end(fs->journal);
 }
 
 /*
@@ -65,8 +73,10 @@ static int begin_open(struct bfs_file *file, struct fuse_file_info *fi)
 	if (r < 0)
 		return r;
 	plain = bfs_datapath_is_plain(path);
-	if (is_counted(file->inode, file->fs))
-		r = file->inode->slot ? file->inode->slot->backing_id : -EIO;
+	/* Of this file, and not of one that the request had made before. */
+	if (is_counted(file->inode, file->fs) && file->inode->slot &&
+	    file->inode->slot->opens)
+		r = file->inode->slot->backing_id;
 	else
 		r = bfs_inode_add_open(file->fs->inodes, file->inode,
 				       path.passthrough ? file->fd : -1, plain,

@@ -3,6 +3,7 @@
 
 #include "fd.h"
 #include "file_internal.h"
+#include "journal.h"
 #include "log.h"
 #include "walk.h"
 
@@ -143,11 +144,36 @@ static int apply(struct bfs_file *file,
 	return bfs_file_store(file, &record);
 }
 
+/*
+ * The state that the caller is told, of before the change: which an earlier
+ * worker may have made for this request. What was purged since is gone, and he
+ * has to know that; only what was volatile before could be.
+ */
+static uint32_t note_old_state(struct bfs_file *file, uint32_t control,
+			       uint32_t old)
+{
+	struct bfs_journal *journal = file->fs->journal;
+	uint64_t before[2];
+
+	if (!bfs_journal_begun(journal, BFS_JOURNAL_PURGEABLE, before)) {
+		bfs_journal_begin(journal, BFS_JOURNAL_PURGEABLE, old,
+				  file->record.purge_count);
+		return old;
+	}
+	if ((before[0] & IOBUF_PURGEABLE_STATE_MASK) ==
+		    IOBUF_PURGEABLE_VOLATILE &&
+	    before[1] != file->record.purge_count &&
+	    control != IOBUF_PURGEABLE_EMPTY)
+		return IOBUF_PURGEABLE_EMPTY;
+	return (uint32_t)before[0];
+}
+
 int bfs_file_set_purgeable(struct bfs_file *file, uint32_t control,
 			   uint32_t *ret_old, enum bfs_changed *ret_changed)
 {
 	const uint32_t old = bfs_record_purgeable(&file->record);
 	struct iobuf_purgeable_change change;
+	uint32_t told = old;
 	bool holds_memory;
 	int r;
 
@@ -162,11 +188,12 @@ int bfs_file_set_purgeable(struct bfs_file *file, uint32_t control,
 	if (r == 0 && control != IOBUF_PURGEABLE_KEEP_CURRENT) {
 		if ((r = bfs_inode_take_slot(file->fs->inodes, file->inode)) < 0)
 			return r;
+		told = note_old_state(file, control, old);
 		r = apply(file, &change);
 	}
 	if (r < 0)
 		return r;
-	*ret_old = old;
+	*ret_old = told;
 	/* The cached path may still have what the buffer has not. */
 	*ret_changed = change.discard || old == IOBUF_PURGEABLE_EMPTY
 			       ? BFS_CHANGED_BYTES

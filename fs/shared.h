@@ -4,8 +4,8 @@
  *
  * The holder makes it (a memfd) and every worker inherits it. It holds what
  * cannot be rebuilt from the pool: the mount's configuration, the kernel's
- * FUSE_INIT request, what the first worker agreed with the kernel, and a slot
- * for each inode that is open or wired.
+ * FUSE_INIT request, what the first worker agreed with the kernel, a slot for
+ * each inode that is open or wired, and what requests at work have begun.
  *
  * One worker at a time writes it. A worker can be killed between any two
  * stores, so a slot is taken by storing its nodeid last and given back by
@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define BFS_SHARED_MAGIC 0x42554653u /* "BUFS" */
-#define BFS_SHARED_VERSION 1u
+#define BFS_SHARED_VERSION 2u
 
 /* As the place needs it that has to have it: see pressure.h. */
 #define BFS_RESERVE_DEFAULT UINT64_MAX
@@ -30,6 +30,7 @@ enum {
 	BFS_OPTIONS_MAX = 512,
 	BFS_SLOTS_MAX = 1 << 20, /* inodes open or wired at once */
 	BFS_COUNTED_MAX = 4096,  /* requests remembered, see ops.h */
+	BFS_JOURNAL_MAX = 1024,  /* requests at work, see journal.h */
 };
 
 /* Written by the holder before the first worker starts; constant then. */
@@ -99,6 +100,13 @@ struct bfs_attempts {
 	uint32_t count;
 };
 
+/* What a request found before it ran. */
+struct bfs_journal_note {
+	_Atomic uint64_t unique; /* 0: nobody's, or not complete */
+	uint32_t operation;      /* enum bfs_journal_operation */
+	uint64_t before[2];
+};
+
 struct bfs_shared {
 	uint32_t magic, version;
 	struct bfs_config config;
@@ -115,6 +123,7 @@ struct bfs_shared {
 	int32_t highest_backing_id; /* ever registered */
 	uint64_t counted[BFS_COUNTED_MAX];
 	struct bfs_attempts attempts[BFS_COUNTED_MAX];
+	struct bfs_journal_note journal[BFS_JOURNAL_MAX];
 	uint32_t slots_used;        /* slots[i] is free for i >= slots_used */
 	struct bfs_slot slots[BFS_SLOTS_MAX];
 };

@@ -3,6 +3,7 @@
 
 #include "caller.h"
 #include "fd.h"
+#include "journal.h"
 #include "task.h"
 
 #include <errno.h>
@@ -347,6 +348,33 @@ static int make_file(struct bfs_fs *fs, int dir, mode_t mode,
 	return 0;
 }
 
+/* The file that an earlier worker made for this request, if it got as far as to
+ * name it: then it is complete. -ENOENT: it did not. */
+static int find_made_file(struct bfs_fs *fs, int dir, const char *name,
+			  struct bfs_owner owner, struct bfs_entry *ret_entry,
+			  struct bfs_file *ret_file)
+{
+	struct bfs_entry entry;
+	uint64_t before[2], now;
+	int r;
+
+	if (!bfs_journal_begun(fs->journal, BFS_JOURNAL_CREATE, before) ||
+	    bfs_node_at(fs->nodes, dir, name, &now) < 0 || now != before[0] ||
+	    bfs_entry_at(fs, dir, name, &entry) < 0)
+		return -ENOENT;
+	if (ret_file) {
+		r = bfs_file_open(fs, entry.nodeid, O_RDWR, ret_file);
+		if (r < 0) {
+			unlinkat(dir, name, 0);
+			bfs_node_forget(fs->nodes, entry.nodeid, 1);
+			return r;
+		}
+		ret_file->caller = owner.pid;
+	}
+	*ret_entry = entry;
+	return 0;
+}
+
 int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       mode_t mode, struct bfs_owner owner, struct bfs_entry *ret_entry,
 	       struct bfs_file *ret_file)
@@ -360,8 +388,12 @@ int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 
 	if (dir < 0)
 		return dir;
+	r = find_made_file(fs, dir, name, owner, ret_entry, ret_file);
+	if (r != -ENOENT)
+		return r;
 	if ((r = make_file(fs, dir, mode, owner, &entry, &file)) < 0)
 		return r;
+	bfs_journal_begin(fs->journal, BFS_JOURNAL_CREATE, entry.nodeid, 0);
 	if (linkat(AT_FDCWD, bfs_fd_path(file.fd).text, dir, name,
 		   AT_SYMLINK_FOLLOW) < 0) {
 		r = -errno;
@@ -378,14 +410,72 @@ int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	return 0;
 }
 
+/* That an earlier worker made for this request: it may have been counted as
+ * open. No client has it. */
+static void drop_unseen_file(struct bfs_fs *fs)
+{
+	BFS_FILE struct bfs_file file = { .fs = fs, .fd = -1 };
+	uint64_t before[2];
+
+	if (bfs_journal_begun(fs->journal, BFS_JOURNAL_TMPFILE, before) &&
+	    bfs_inode_is_known(fs->inodes, before[0]) &&
+	    (file.inode = bfs_inode_lock(fs->inodes, before[0])))
+		bfs_file_abandon(&file);
+}
+
 int bfs_tmpfile(struct bfs_fs *fs, uint64_t parent, mode_t mode,
 		struct bfs_owner owner, struct bfs_entry *ret_entry,
 		struct bfs_file *ret_file)
 {
 	BFS_FD int dir = open_directory_to_read(fs, parent);
+	int r;
 
-	return dir < 0 ? dir
-		       : make_file(fs, dir, mode, owner, ret_entry, ret_file);
+	if (dir < 0)
+		return dir;
+	drop_unseen_file(fs);
+	r = make_file(fs, dir, mode, owner, ret_entry, ret_file);
+	if (r == 0)
+		bfs_journal_begin(fs->journal, BFS_JOURNAL_TMPFILE,
+				  ret_entry->nodeid, 0);
+	return r;
+}
+
+/*
+ * Note that there is no such name, where there is none. True: an earlier worker
+ * has made it, of this kind; what was left to do has to be done again.
+ */
+static bool begin_entry(struct bfs_fs *fs, enum bfs_journal_operation operation,
+			int dir, const char *name, mode_t kind)
+{
+	uint64_t before[2];
+	struct stat st;
+	bool there;
+
+	if (!bfs_journal_is_on(fs->journal))
+		return false;
+	there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (bfs_journal_begun(fs->journal, operation, before))
+		return there && (st.st_mode & S_IFMT) == kind;
+	if (!there && errno == ENOENT)
+		bfs_journal_begin(fs->journal, operation, 0, 0);
+	return false;
+}
+
+/* The same of another name of a file. */
+static bool begin_link(struct bfs_fs *fs, int dir, const char *name,
+		       uint64_t nodeid)
+{
+	uint64_t before[2], now;
+	int r;
+
+	if (!bfs_journal_is_on(fs->journal))
+		return false;
+	r = bfs_node_at(fs->nodes, dir, name, &now);
+	if (bfs_journal_begun(fs->journal, BFS_JOURNAL_LINK, before))
+		return r == 0 && now == nodeid;
+	if (r == -ENOENT)
+		bfs_journal_begin(fs->journal, BFS_JOURNAL_LINK, 0, 0);
+	return false;
 }
 
 /* Undo what made an entry that cannot be completed. */
@@ -420,7 +510,8 @@ int bfs_mkdir(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
 
 	if (dir < 0)
 		return dir;
-	if (mkdirat(dir, name, mode & 07777) < 0)
+	if (!begin_entry(fs, BFS_JOURNAL_MKDIR, dir, name, S_IFDIR) &&
+	    mkdirat(dir, name, mode & 07777) < 0)
 		return -errno;
 	r = give(dir, dir, name, owner);
 	if (r == 0)
@@ -438,7 +529,8 @@ int bfs_mknod(struct bfs_fs *fs, uint64_t parent, const char *name, mode_t mode,
 				  NULL);
 	if ((dir = bfs_open_directory(fs, parent, name)) < 0)
 		return dir;
-	if (mknodat(dir, name, mode, device) < 0)
+	if (!begin_entry(fs, BFS_JOURNAL_MKNOD, dir, name, mode & S_IFMT) &&
+	    mknodat(dir, name, mode, device) < 0)
 		return -errno;
 	return finish(fs, dir, name, give(dir, dir, name, owner), 0,
 		      ret_entry);
@@ -452,7 +544,8 @@ int bfs_symlink(struct bfs_fs *fs, const char *target, uint64_t parent,
 
 	if (dir < 0)
 		return dir;
-	if (symlinkat(target, dir, name) < 0)
+	if (!begin_entry(fs, BFS_JOURNAL_SYMLINK, dir, name, S_IFLNK) &&
+	    symlinkat(target, dir, name) < 0)
 		return -errno;
 	return finish(fs, dir, name, give(dir, dir, name, owner), 0,
 		      ret_entry);
@@ -473,7 +566,8 @@ int bfs_link(struct bfs_fs *fs, uint64_t nodeid, uint64_t parent,
 	if (file.record.spec.task > IOBUF_TASK_KERNEL &&
 	    !bfs_task_runs(file.record.spec.task, file.record.task_start))
 		return -ENOENT;
-	if (linkat(AT_FDCWD, bfs_fd_path(file.fd).text, dir, name,
+	if (!begin_link(fs, dir, name, nodeid) &&
+	    linkat(AT_FDCWD, bfs_fd_path(file.fd).text, dir, name,
 		   AT_SYMLINK_FOLLOW) < 0)
 		return -errno;
 	return finish(fs, dir, name, 0, 0, ret_entry);

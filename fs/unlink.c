@@ -12,6 +12,7 @@
 #include "tree.h"
 
 #include "fd.h"
+#include "journal.h"
 #include "log.h"
 #include "search.h"
 #include "task.h"
@@ -48,6 +49,29 @@ static int open_victim(struct bfs_fs *fs, int dir, const char *name)
 	return bfs_fd_take(&fd);
 }
 
+/* Whatever cannot be looked at is taken for what it was. */
+static bool is_still(const struct bfs_fs *fs, int dir, const char *name,
+		     uint64_t nodeid)
+{
+	uint64_t now;
+	int r = bfs_node_at(fs->nodes, dir, name, &now);
+
+	return r == 0 ? now == nodeid : r != -ENOENT;
+}
+
+/* Note what the name is of. True: it is gone, an earlier worker did that. */
+static bool begin_unlink(struct bfs_fs *fs, int dir, const char *name)
+{
+	uint64_t before[2], nodeid;
+
+	if (bfs_journal_begun(fs->journal, BFS_JOURNAL_UNLINK, before))
+		return !is_still(fs, dir, name, before[0]);
+	if (bfs_journal_is_on(fs->journal) &&
+	    bfs_node_at(fs->nodes, dir, name, &nodeid) == 0)
+		bfs_journal_begin(fs->journal, BFS_JOURNAL_UNLINK, nodeid, 0);
+	return false;
+}
+
 int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags)
 {
 	BFS_FD int dir = bfs_open_directory(fs, parent, name);
@@ -56,6 +80,8 @@ int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags)
 
 	if (dir < 0)
 		return dir;
+	if (begin_unlink(fs, dir, name))
+		return 0;
 	victim = open_victim(fs, dir, name);
 	pthread_rwlock_rdlock(&names);
 	r = unlinkat(dir, name, flags) < 0 ? -errno : 0;
@@ -65,6 +91,33 @@ int bfs_unlink(struct bfs_fs *fs, uint64_t parent, const char *name, int flags)
 	if (victim >= 0)
 		bfs_node_hold(fs->nodes, &victim);
 	return 0;
+}
+
+/* One end of a rename. */
+struct end {
+	int dir;
+	const char *name;
+};
+
+/* Note what both names are of. True: an earlier worker has renamed. */
+static bool begin_rename(struct bfs_fs *fs, struct end from, struct end to,
+			 unsigned int flags)
+{
+	uint64_t before[2], nodeid, target;
+	int r;
+
+	if (bfs_journal_begun(fs->journal, BFS_JOURNAL_RENAME, before))
+		return !is_still(fs, from.dir, from.name, before[0]) &&
+		       (!(flags & RENAME_EXCHANGE) ||
+			is_still(fs, from.dir, from.name, before[1]));
+	if (!bfs_journal_is_on(fs->journal) ||
+	    bfs_node_at(fs->nodes, from.dir, from.name, &nodeid) < 0)
+		return false;
+	r = bfs_node_at(fs->nodes, to.dir, to.name, &target);
+	if (r == 0 || r == -ENOENT)
+		bfs_journal_begin(fs->journal, BFS_JOURNAL_RENAME, nodeid,
+				  r == 0 ? target : 0);
+	return false;
 }
 
 int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
@@ -78,6 +131,9 @@ int bfs_rename(struct bfs_fs *fs, uint64_t parent, const char *name,
 		return from;
 	if ((to = bfs_open_directory(fs, new_parent, new_name)) < 0)
 		return to;
+	if (begin_rename(fs, (struct end){ from, name },
+			 (struct end){ to, new_name }, flags))
+		return 0;
 	victim = open_victim(fs, to, new_name);
 	pthread_rwlock_rdlock(&names);
 	r = renameat2(from, name, to, new_name, flags) < 0 ? -errno : 0;

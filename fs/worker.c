@@ -15,6 +15,7 @@
 #include "account.h"
 #include "caller.h"
 #include "fd.h"
+#include "journal.h"
 #include "limit.h"
 #include "log.h"
 #include "notify.h"
@@ -324,6 +325,7 @@ static void *serve(void *argument)
 			fuse_session_process_buf(fs.session, &buf);
 		else
 			refuse_request(header[1]);
+		bfs_request_end(&fs);
 		stay = return_to_reading();
 	}
 	free(buf.mem);
@@ -525,6 +527,7 @@ static int start(int argc, char **argv)
 	    (r = bfs_nodes_create(fs.root_fd, &fs.nodes)) < 0 ||
 	    (r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
 	    (r = bfs_purge_queue_create(&fs.purge)) < 0 ||
+	    (r = bfs_journal_create(fs.shared, &fs.journal)) < 0 ||
 	    (r = bfs_tasks_create(&fs, &fs.tasks)) < 0 ||
 	    (r = bfs_account_cache_create(&fs.accounts)) < 0 ||
 	    (config->user_max &&

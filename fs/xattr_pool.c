@@ -7,6 +7,7 @@
 
 #include "caller.h"
 #include "fd.h"
+#include "journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,6 +79,32 @@ static void drop_set_group_id(int fd, pid_t caller)
 		      st.st_mode & 07777 & ~(mode_t)S_ISGID);
 }
 
+static bool is_set(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+		   pid_t caller)
+{
+	size_t size;
+
+	return bfs_getxattr(fs, nodeid, name, caller, NULL, 0, &size) !=
+	       -ENODATA;
+}
+
+/* Note that there is an attribute, or none. True: that was so before an earlier
+ * worker began this request. */
+static bool begin_change(struct bfs_fs *fs,
+			 enum bfs_journal_operation operation, bool was_set,
+			 uint64_t nodeid, const char *name, pid_t caller)
+{
+	uint64_t before[2];
+
+	if (!bfs_journal_is_on(fs->journal))
+		return false;
+	if (bfs_journal_begun(fs->journal, operation, before))
+		return true;
+	if (is_set(fs, nodeid, name, caller) == was_set)
+		bfs_journal_begin(fs->journal, operation, 0, 0);
+	return false;
+}
+
 int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 		 const char *value, size_t size, int flags, pid_t caller,
 		 enum bfs_changed *ret_changed)
@@ -85,6 +112,10 @@ int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	BFS_FD int fd = -1;
 
 	*ret_changed = BFS_CHANGED_NOTHING;
+	/* What is there now is what this request has set. */
+	if ((flags & XATTR_CREATE) &&
+	    begin_change(fs, BFS_JOURNAL_SETXATTR, false, nodeid, name, caller))
+		flags &= ~XATTR_CREATE;
 	if (bfs_xattr_is_ours(name))
 		return bfs_xattr_set(fs, nodeid, name, value, size, flags,
 				     caller, ret_changed);
@@ -97,8 +128,8 @@ int bfs_setxattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	return 0;
 }
 
-int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
-		    pid_t caller)
+static int remove_xattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+			pid_t caller)
 {
 	BFS_FD int fd = -1;
 
@@ -107,6 +138,16 @@ int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
 	if ((fd = open_for(fs, nodeid, name, -ENODATA)) < 0)
 		return fd;
 	return removexattr(bfs_fd_path(fd).text, name) < 0 ? -errno : 0;
+}
+
+int bfs_removexattr(struct bfs_fs *fs, uint64_t nodeid, const char *name,
+		    pid_t caller)
+{
+	const bool was_set = begin_change(fs, BFS_JOURNAL_REMOVEXATTR, true,
+					  nodeid, name, caller);
+	int r = remove_xattr(fs, nodeid, name, caller);
+
+	return was_set && r == -ENODATA ? 0 : r;
 }
 
 /* The pool's list, with our own names taken out. Returns the new length. */
