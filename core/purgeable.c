@@ -154,8 +154,7 @@ int iobuf_purgeable_print(uint32_t state, char *buf, size_t size)
 	return n;
 }
 
-/* Does the file hold any memory of its own? Without one, the descriptor's
- * mapping is all there is, and it does. */
+/* Does the file hold any memory? */
 static int holds_memory(const struct iobuf *b, bool *ret_holds)
 {
 	struct stat st;

@@ -5,7 +5,9 @@
 #ifndef BFS_FD_H
 #define BFS_FD_H
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static inline void bfs_fd_cleanup(int *fd)
@@ -24,6 +26,11 @@ static inline int bfs_fd_take(int *fd)
 
 	*fd = -1;
 	return taken;
+}
+
+static inline bool bfs_is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
 }
 
 /*

@@ -105,6 +105,20 @@ int bfs_file_store(struct bfs_file *file, const struct bfs_record *record)
 	return 0;
 }
 
+bool bfs_file_found(const struct bfs_walk_entry *entry, int *ret_fd,
+		    struct bfs_record *ret_record)
+{
+	BFS_FD int fd = -1;
+
+	if (!S_ISREG(entry->st.st_mode))
+		return false;
+	fd = openat(entry->dir_fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || bfs_record_load_path_fd(fd, ret_record) < 0)
+		return false;
+	*ret_fd = bfs_fd_take(&fd);
+	return true;
+}
+
 void bfs_file_note_life(struct bfs_file *file)
 {
 	struct bfs_slot *slot = file->inode->slot;

@@ -8,6 +8,7 @@
 #define BFS_FILE_INTERNAL_H
 
 #include "file.h"
+#include "walk.h"
 
 static inline bool bfs_record_is_fixed(const struct bfs_record *record)
 {
@@ -32,6 +33,13 @@ static inline bool bfs_record_is_physical(const struct bfs_record *record)
 	return (record->spec.options & IOBUF_CONTIGUOUS) ||
 	       record->spec.physical_mask;
 }
+
+/*
+ * A buffer that a walk of the pool has found: its record, and a descriptor of it
+ * (O_PATH) for the caller to close. False for what is none.
+ */
+bool bfs_file_found(const struct bfs_walk_entry *entry, int *ret_fd,
+		    struct bfs_record *ret_record);
 
 /* Replace the record on the file, then the one in memory. */
 int bfs_file_store(struct bfs_file *file, const struct bfs_record *record);

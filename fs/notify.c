@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "notify.h"
 
-#include "log.h"
 #include "ops.h"
 
 #include <assert.h>

@@ -373,10 +373,7 @@ static int find_by_walk(void *context, const struct bfs_walk_entry *entry)
 	struct bfs_record record;
 	uint64_t nodeid;
 
-	if (!S_ISREG(entry->st.st_mode))
-		return 0;
-	fd = openat(entry->dir_fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && bfs_record_load_path_fd(fd, &record) == 0 &&
+	if (bfs_file_found(entry, &fd, &record) &&
 	    (is_volatile(&record) || (record.flags & BFS_RECORD_PURGING)) &&
 	    bfs_node_lookup(found->fs->nodes, fd, "", &nodeid) == 0)
 		add_found(found, nodeid, record.volatile_since);

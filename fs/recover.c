@@ -97,10 +97,7 @@ static int take_up(void *context, const struct bfs_walk_entry *entry)
 	bool is_wired, is_bound;
 	uint64_t nodeid;
 
-	if (!S_ISREG(entry->st.st_mode))
-		return 0;
-	fd = openat(entry->dir_fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || bfs_record_load_path_fd(fd, &record) < 0)
+	if (!bfs_file_found(entry, &fd, &record))
 		return 0;
 	is_wired = bfs_record_is_wired(&record) && entry->st.st_size > 0;
 	is_bound = record.spec.task > IOBUF_TASK_KERNEL;
@@ -125,10 +122,7 @@ static int count_if_owned(void *context, const struct bfs_walk_entry *entry)
 	uint64_t nodeid;
 	int r;
 
-	if (!S_ISREG(entry->st.st_mode))
-		return 0;
-	fd = openat(entry->dir_fd, entry->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || bfs_record_load_path_fd(fd, &record) < 0 ||
+	if (!bfs_file_found(entry, &fd, &record) ||
 	    !(bfs_record_is_fixed(&record) || bfs_record_is_wired(&record)) ||
 	    bfs_node_lookup(fs->nodes, fd, "", &nodeid) < 0)
 		return 0;

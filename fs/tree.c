@@ -114,11 +114,6 @@ int bfs_lookup_self(struct bfs_fs *fs, uint64_t nodeid,
 	return fd < 0 ? fd : entry_of(fs, fd, ret_entry);
 }
 
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
-}
-
 int bfs_lookup_parent(struct bfs_fs *fs, uint64_t nodeid,
 		      struct bfs_entry *ret_entry)
 {
@@ -133,12 +128,12 @@ int bfs_lookup_parent(struct bfs_fs *fs, uint64_t nodeid,
 	if (fstat(fs->root_fd, &root) < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	/* The pool's root is the top, whatever its directory is in. */
-	if (!is_same_file(&st, &root) &&
+	if (!bfs_is_same_file(&st, &root) &&
 	    (up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
 		return -errno;
 	if (up >= 0 && fstat(up, &st) < 0)
 		return -errno;
-	if (!is_same_file(&st, &root))
+	if (!bfs_is_same_file(&st, &root))
 		return entry_of(fs, up, ret_entry);
 	entry = (struct bfs_entry){ .nodeid = BFS_ROOT_NODEID, .st = st };
 	*ret_entry = entry;

@@ -161,18 +161,13 @@ static void close_place(struct place *place)
 
 #define PLACE __attribute__((cleanup(close_place)))
 
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
-}
-
 static bool is_at(const struct place *place, const struct stat *st)
 {
 	struct stat found;
 
 	return fstatat(place->dir_fd, place->name, &found,
 		       AT_SYMLINK_NOFOLLOW) == 0 &&
-	       is_same_file(&found, st);
+	       bfs_is_same_file(&found, st);
 }
 
 /* Follows nothing and does not leave the pool, whatever the path says. */
@@ -259,9 +254,18 @@ static void tell_kernel(struct bfs_fs *fs, uint64_t nodeid,
 	if (!fs->notify.unlinked || fstat(fs->root_fd, &root) < 0 ||
 	    fstat(place->dir_fd, &dir) < 0)
 		return;
-	if (is_same_file(&root, &dir) ||
+	if (bfs_is_same_file(&root, &dir) ||
 	    bfs_node_of(fs->nodes, place->dir_fd, &parent) == 0)
 		fs->notify.unlinked(fs, parent, nodeid, place->name);
+}
+
+/* As of a file that a client unlinks: see open_victim(). */
+static void after_removal(struct bfs_fs *fs, uint64_t nodeid, int *fd,
+			  const struct place *place)
+{
+	if (*fd >= 0)
+		bfs_node_hold(fs->nodes, fd);
+	tell_kernel(fs, nodeid, place);
 }
 
 /* 1: a name is gone. 0: it has to be searched for. -ESTALE: there is none. */
@@ -275,12 +279,9 @@ static int unlink_one(struct bfs_fs *fs, uint64_t nodeid)
 	pthread_rwlock_wrlock(&names);
 	r = remove_by_path(fs, nodeid, &fd, &st, &place);
 	pthread_rwlock_unlock(&names);
-	if (r <= 0)
-		return r;
-	/* As of a file that a client unlinks: see open_victim(). */
-	bfs_node_hold(fs->nodes, &fd);
-	tell_kernel(fs, nodeid, &place);
-	return 1;
+	if (r == 1)
+		after_removal(fs, nodeid, &fd, &place);
+	return r;
 }
 
 /* A file that the kernel does not remember, it will not forget either. */
@@ -297,6 +298,13 @@ static bool is_over(const struct bfs_inode *inode)
 	const struct bfs_slot *slot = inode->slot;
 
 	return slot && !slot->opens && (slot->flags & BFS_SLOT_LASTCLOSE);
+}
+
+/* Its names are gone, unless it was opened again meanwhile. */
+static void end_last_close(struct bfs_inode *inode)
+{
+	if (is_over(inode))
+		inode->slot->flags &= ~(uint32_t)BFS_SLOT_LASTCLOSE;
 }
 
 int bfs_unlink_all(struct bfs_fs *fs, uint64_t nodeid)
@@ -329,12 +337,9 @@ int bfs_unlink_entry(struct bfs_fs *fs, int dir_fd, const char *name,
 	pthread_rwlock_wrlock(&names);
 	r = remove_at(&place, st);
 	pthread_rwlock_unlock(&names);
-	if (r <= 0)
-		return r;
-	if (fd >= 0)
-		bfs_node_hold(fs->nodes, &fd);
-	tell_kernel(fs, nodeid, &place);
-	return 0;
+	if (r == 1)
+		after_removal(fs, nodeid, &fd, &place);
+	return r < 0 ? r : 0;
 }
 
 void bfs_names_gone(struct bfs_fs *fs, uint64_t nodeid)
@@ -346,8 +351,7 @@ void bfs_names_gone(struct bfs_fs *fs, uint64_t nodeid)
 	    !(inode = bfs_inode_lock(fs->inodes, nodeid)))
 		return;
 	bfs_task_unbind(fs, inode);
-	if (is_over(inode))
-		inode->slot->flags &= ~(uint32_t)BFS_SLOT_LASTCLOSE;
+	end_last_close(inode);
 	bfs_inode_unlock(fs->inodes, inode);
 }
 
@@ -373,7 +377,6 @@ void bfs_end_life(struct bfs_fs *fs, uint64_t nodeid)
 	}
 	if (!(inode = bfs_inode_lock(fs->inodes, nodeid)))
 		return;
-	if (is_over(inode))
-		inode->slot->flags &= ~(uint32_t)BFS_SLOT_LASTCLOSE;
+	end_last_close(inode);
 	bfs_inode_unlock(fs->inodes, inode);
 }
