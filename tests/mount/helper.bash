@@ -62,7 +62,7 @@ state() { # FILE KEY: the value of a key of its state
 eventually() {
 	local deadline=$((SECONDS + 60))
 	until "$@"; do
-		[ $SECONDS -lt $deadline ] || fail "never: $*"
+		[ $SECONDS -lt $deadline ] || { fail "never: $*"; return 1; }
 	done
 }
 

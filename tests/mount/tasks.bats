@@ -521,11 +521,11 @@ waits_in() { # PID: in the kernel, for the page that does not come
 	spec other/bound "task=$OWNER"
 	for i in $(seq 40); do spec "held/closed$i" life=lastclose; done
 	spec other/closed life=lastclose
-	hold_directory held >"$BATS_TEST_TMPDIR/hold" 3>&- &
-	local holder=$!
+	coproc READER { exec hold_directory held 3>&-; }
+	local holder=$READER_PID
 	echo "$holder" >>"$OWNERS"
-	eventually grep -q reading "$BATS_TEST_TMPDIR/hold" ||
-		skip 'no userfaultfd here'
+	read -r _ <&"${READER[0]}" ||
+		skip 'THIS KERNEL HAS NO userfaultfd(2), by which to hold a directory'
 	eventually waits_in "$holder"
 	kill_owner "$held"
 	for i in $(seq 40); do : <"held/closed$i"; done
