@@ -2,6 +2,7 @@
 #include "notify.h"
 
 #include "ops.h"
+#include "thread.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -63,16 +64,6 @@ static void *tell(void *argument)
 	return NULL;
 }
 
-static bool start_thread(struct lane *lane)
-{
-	pthread_t thread;
-
-	if (pthread_create(&thread, NULL, tell, lane) != 0)
-		return false;
-	pthread_detach(thread);
-	return true;
-}
-
 /* False: there are so many that the next one has to go untold. */
 static bool send(struct lane *lane, struct message *message)
 {
@@ -80,7 +71,7 @@ static bool send(struct lane *lane, struct message *message)
 
 	pthread_mutex_lock(&lane->lock);
 	if (!lane->has_thread)
-		lane->has_thread = start_thread(lane);
+		lane->has_thread = bfs_thread_start(tell, lane) == 0;
 	sent = lane->has_thread && lane->count < MESSAGES_MAX;
 	if (sent) {
 		*lane->end = message;

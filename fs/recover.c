@@ -7,6 +7,7 @@
 #include "log.h"
 #include "purge.h"
 #include "task.h"
+#include "thread.h"
 #include "walk.h"
 
 #include <errno.h>
@@ -163,12 +164,9 @@ void bfs_files_recover(struct bfs_fs *fs)
 
 void bfs_files_rewire(struct bfs_fs *fs)
 {
-	pthread_t thread;
-	int r = pthread_create(&thread, NULL, rewire, fs);
+	int r = bfs_thread_start(rewire, fs);
 
-	if (r)
+	if (r < 0)
 		bfs_log(LOG_ERR, "wired buffers are not wired again: %s",
-			strerror(r));
-	else
-		pthread_detach(thread);
+			strerror(-r));
 }

@@ -3,6 +3,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "thread.h"
 #include "tree.h"
 #include "walk.h"
 
@@ -155,16 +156,6 @@ static void *run(void *context)
 	return NULL;
 }
 
-static bool start_thread(struct bfs_fs *fs)
-{
-	pthread_t thread;
-
-	if (pthread_create(&thread, NULL, run, fs) != 0)
-		return false;
-	pthread_detach(thread);
-	return true;
-}
-
 int bfs_search_names(struct bfs_fs *fs, uint64_t nodeid)
 {
 	const struct item item = { .nodeid = nodeid };
@@ -172,7 +163,7 @@ int bfs_search_names(struct bfs_fs *fs, uint64_t nodeid)
 
 	pthread_mutex_lock(&searches.lock);
 	if (!searches.has_thread)
-		searches.has_thread = start_thread(fs);
+		searches.has_thread = bfs_thread_start(run, fs) == 0;
 	if (searches.has_thread && (r = add(&searches.waiting, &item)) == 0)
 		pthread_cond_signal(&searches.asked);
 	pthread_mutex_unlock(&searches.lock);

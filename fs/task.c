@@ -14,6 +14,7 @@
 #include "caller.h"
 #include "fd.h"
 #include "log.h"
+#include "thread.h"
 #include "tree.h"
 
 #include <errno.h>
@@ -564,11 +565,5 @@ static void *wait_for_ends(void *context)
 
 int bfs_tasks_start(struct bfs_tasks *tasks)
 {
-	pthread_t thread;
-	int r = pthread_create(&thread, NULL, wait_for_ends, tasks);
-
-	if (r)
-		return -r;
-	pthread_detach(thread);
-	return 0;
+	return bfs_thread_start(wait_for_ends, tasks);
 }

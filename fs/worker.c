@@ -20,6 +20,7 @@
 #include "log.h"
 #include "notify.h"
 #include "pressure.h"
+#include "thread.h"
 #include "task.h"
 #include "uring.h"
 
@@ -187,13 +188,10 @@ static void *serve(void *argument);
 
 static bool start_thread(void *(*run)(void *))
 {
-	pthread_t thread;
-	int r = pthread_create(&thread, NULL, run, NULL);
+	int r = bfs_thread_start(run, NULL);
 
-	if (r == 0)
-		pthread_detach(thread);
-	else
-		bfs_log(LOG_WARNING, "no more threads: %s", strerror(r));
+	if (r < 0)
+		bfs_log(LOG_WARNING, "no more threads: %s", strerror(-r));
 	return r == 0;
 }
 
