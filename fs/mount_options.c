@@ -7,8 +7,10 @@
 
 #include <iobuf/spec.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -16,9 +18,15 @@
 struct mount_option {
 	const char *name; /* a name that ends in '=' takes a value */
 	const char *help; /* NULL: accepted as mount(8) has it, not listed */
+	/* What it does, by one of: a parser, or where in struct bfs_config the
+	 * bool is that it sets, or the bytes that its value tells. */
 	int (*parse)(const char *value, struct bfs_mount_options *options);
+	size_t flag_at, limit_at;
 	unsigned long set, clear; /* MS_* */
 };
+
+#define CONFIG_AT(field) offsetof(struct bfs_config, field)
+static_assert(CONFIG_AT(mountpoint) == 0, "0 is none of these fields");
 
 static int refuse(const char *what, const char *value, const char *why)
 {
@@ -63,18 +71,6 @@ static int parse_limit(const char *what, const char *value, uint64_t *ret_limit)
 	    *ret_limit == 0)
 		return refuse(what, value, "not N[K|M|G]");
 	return 0;
-}
-
-static int parse_wired_max(const char *value, struct bfs_mount_options *options)
-{
-	return parse_limit("wired_max=", value, &options->config.wired_max);
-}
-
-static int parse_contiguous_max(const char *value,
-				struct bfs_mount_options *options)
-{
-	return parse_limit("contiguous_max=", value,
-			   &options->config.contiguous_max);
 }
 
 static int parse_reserve(const char *value, struct bfs_mount_options *options)
@@ -123,11 +119,6 @@ static int parse_pressure_window(const char *value,
 			&options->config.pressure_window_ms);
 }
 
-static int parse_user_max(const char *value, struct bfs_mount_options *options)
-{
-	return parse_limit("user_max=", value, &options->config.user_max);
-}
-
 static int parse_spec(const char *value, struct bfs_mount_options *options)
 {
 	struct iobuf_spec spec;
@@ -146,27 +137,12 @@ static int parse_spec(const char *value, struct bfs_mount_options *options)
 		    "options=", value);
 }
 
-static int parse_allow_other(const char *value,
-			     struct bfs_mount_options *options)
-{
-	(void)value;
-	options->config.allow_other = true;
-	return 0;
-}
-
 static int parse_fsname(const char *value, struct bfs_mount_options *options)
 {
 	if (!*value || strpbrk(value, "\\\n"))
 		return refuse("fsname=", value, "not a name");
 	return copy(options->config.fsname, sizeof(options->config.fsname),
 		    "fsname=", value);
-}
-
-static int parse_io_uring(const char *value, struct bfs_mount_options *options)
-{
-	(void)value;
-	options->config.io_uring = true;
-	return 0;
 }
 
 static int parse_debug(const char *value, struct bfs_mount_options *options)
@@ -185,17 +161,17 @@ static int parse_debug(const char *value, struct bfs_mount_options *options)
 #endif
 
 static const struct mount_option table[] = {
-	{ .name = "allow_other", .parse = parse_allow_other,
+	{ .name = "allow_other", .flag_at = CONFIG_AT(allow_other),
 	  .help = "let every user in, under the files' modes" },
 	{ .name = "pool=", .parse = parse_pool,
 	  .help = "DIR: serve the tree of this directory; it is never deleted" },
 	{ .name = "size=", .parse = parse_size,
 	  .help = "N[K|M|G] or N%: size of the pool (default: half of memory)" },
-	{ .name = "wired_max=", .parse = parse_wired_max,
+	{ .name = "wired_max=", .limit_at = CONFIG_AT(wired_max),
 	  .help = "N[K|M|G]: how much may be wired, in total" },
-	{ .name = "contiguous_max=", .parse = parse_contiguous_max,
+	{ .name = "contiguous_max=", .limit_at = CONFIG_AT(contiguous_max),
 	  .help = "N[K|M|G]: how much of it may be contiguous or masked" },
-	{ .name = "user_max=", .parse = parse_user_max,
+	{ .name = "user_max=", .limit_at = CONFIG_AT(user_max),
 	  .help = "N[K|M|G]: how much one user may have fixed or wired" },
 	{ .name = "reserve=", .parse = parse_reserve,
 	  .help = "N[K|M|G]: room that volatile buffers are purged for; 0: none" },
@@ -203,7 +179,7 @@ static const struct mount_option table[] = {
 	  .help = "MS: purge when processes waited so long for memory; 0: never" },
 	{ .name = "pressure_window=", .parse = parse_pressure_window,
 	  .help = "MS: within so long, 500 to 10000 (default: 2000)" },
-	{ .name = "io_uring", .parse = parse_io_uring,
+	{ .name = "io_uring", .flag_at = CONFIG_AT(io_uring),
 	  .help = "requests by io_uring: faster, but no worker takes over" },
 	{ .name = "options=", .parse = parse_spec,
 	  .help = "SPEC: specification of buffers made without one; put it last" },
@@ -263,14 +239,22 @@ static const struct mount_option *find(const char *word)
 static int parse_word(const char *word, struct bfs_mount_options *options)
 {
 	const struct mount_option *o = find(word);
+	char *config = (char *)&options->config;
+	const char *value;
 
 	/* Comments of fstab(5). */
 	if (!strncmp(word, "x-", 2) || !strncmp(word, "comment=", 8))
 		return 0;
 	if (!o)
 		return refuse("unknown option ", word, "see bufferfs --help");
+	value = word + strlen(o->name);
 	options->flags = (options->flags | o->set) & ~o->clear;
-	return o->parse ? o->parse(word + strlen(o->name), options) : 0;
+	if (o->flag_at)
+		*(bool *)(config + o->flag_at) = true;
+	if (o->limit_at)
+		return parse_limit(o->name, value,
+				   (uint64_t *)(config + o->limit_at));
+	return o->parse ? o->parse(value, options) : 0;
 }
 
 /* A specification has commas of its own: options= takes what is left. */
