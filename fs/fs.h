@@ -56,6 +56,7 @@ struct bfs_fs {
 	struct bfs_limit wired, contiguous;
 	struct bfs_owners *owners; /* user_max=; NULL: no limit */
 	struct bfs_account_cache *accounts; /* NULL: nothing is remembered */
+	bool is_successor; /* started while another worker serves */
 	bool own_umasks;   /* threads may have them: see BFS_CALLER_UMASK() */
 	bool access_lists; /* the pool keeps them and the kernel enforces them */
 	double timeout_s; /* how long the kernel may believe what it was told */

@@ -9,9 +9,12 @@
  */
 #include "holder.h"
 
+#include "fd.h"
+#include "holder_internal.h"
 #include "log.h"
 #include "mount.h"
 #include "pool.h"
+#include "program.h"
 #include "worker.h"
 
 #include <dirent.h>
@@ -29,18 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct holder {
-	struct bfs_shared *shared;
-	int shared_fd, pool_fd, fuse_fd;
-	int ready_fd; /* -1: nobody waits, or has been told */
-	int signal_fd;
-	pid_t worker;
-	struct timespec started;
-	unsigned int early_deaths; /* in a row, each within a second */
-	bool abandoned;            /* the mount; what is in the pool stays */
-};
-
-static int read_init_request(struct holder *h)
+static int read_init_request(struct bfs_holder *h)
 {
 	/* The kernel refuses to fill a buffer smaller than this. */
 	enum { MIN_READ_BUFFER = 8192 };
@@ -59,46 +51,19 @@ static int read_init_request(struct holder *h)
 	return 0;
 }
 
-/* In the child: become a worker. */
-static void exec_worker(const struct holder *h)
+static int start_worker(struct bfs_holder *h)
 {
-	const int fds[] = { h->fuse_fd, h->shared_fd, h->pool_fd };
-	char numbers[3][16];
-	char *argv[] = { (char *)"bufferfs", (char *)BFS_WORKER_ARGUMENT,
-			 numbers[0], numbers[1], numbers[2], NULL };
-	sigset_t none;
-
-	for (size_t i = 0; i < 3; i++) {
-		snprintf(numbers[i], sizeof(numbers[i]), "%d", fds[i]);
-		fcntl(fds[i], F_SETFD, 0);
-	}
-	/* Without a holder nobody would replace the worker, and the next mount
-	 * adopts the pool: it must not find another at work. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != h->shared->holder_pid)
-		_exit(EXIT_FAILURE);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	execv("/proc/self/exe", argv);
-	bfs_log(LOG_ERR, "cannot start a worker: %s", strerror(errno));
-	_exit(EXIT_FAILURE);
-}
-
-static int start_worker(struct holder *h)
-{
-	pid_t pid = fork();
+	pid_t pid = bfs_start_worker(h, NULL);
 
 	if (pid < 0)
-		return -errno;
-	if (pid == 0)
-		exec_worker(h);
+		return pid;
 	h->worker = pid;
 	clock_gettime(CLOCK_MONOTONIC, &h->started);
 	return 0;
 }
 
 /* A worker serves (BFS_READY_SIGNAL): let the one who started us go on. */
-static void announce_ready(struct holder *h)
+static void announce_ready(struct bfs_holder *h)
 {
 	int null;
 
@@ -118,7 +83,7 @@ static void announce_ready(struct holder *h)
 	h->ready_fd = -1;
 }
 
-static void unmount_on_request(const struct holder *h)
+static void unmount_on_request(const struct bfs_holder *h)
 {
 	int r = bfs_unmount(&h->shared->config);
 
@@ -128,7 +93,7 @@ static void unmount_on_request(const struct holder *h)
 }
 
 /* A worker that dies at once, again and again, must not eat the machine. */
-static void wait_before_restart(struct holder *h)
+static void wait_before_restart(struct bfs_holder *h)
 {
 	struct timespec now, pause = { 0 };
 	double lived;
@@ -147,7 +112,7 @@ static void wait_before_restart(struct holder *h)
  * Requests that a worker took from a ring cannot be asked for again: whoever
  * waits for them would wait for ever. Better an end that everybody sees.
  */
-static void abandon_mount(struct holder *h)
+static void abandon_mount(struct bfs_holder *h)
 {
 	int r = bfs_abandon(&h->shared->config, h->fuse_fd);
 
@@ -163,11 +128,13 @@ static void abandon_mount(struct holder *h)
  * Deal with a worker's end. 1: it ended for good, because the mount is gone,
  * it never came to serve, or nobody can take over; 0: another one runs.
  */
-static int worker_ended(struct holder *h, int status)
+static int worker_ended(struct bfs_holder *h, int status)
 {
 	if (WIFEXITED(status) &&
 	    (WEXITSTATUS(status) == EXIT_SUCCESS || !h->shared->agreed))
 		return 1;
+	if (bfs_reload_worker_ended(h))
+		return 0;
 	bfs_log(LOG_ERR, "worker %d %s %d%s", h->worker,
 		WIFSIGNALED(status) ? "was killed by signal" : "exited with",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
@@ -233,20 +200,23 @@ static bool is_stuck(pid_t worker)
 }
 
 /* Workers that were left behind end some time, too. */
-static bool has_ended(const struct holder *h, int *ret_status)
+static bool has_ended(struct bfs_holder *h, int *ret_status)
 {
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == h->worker) {
 			*ret_status = status;
 			return true;
 		}
+		if (pid == h->next.pid)
+			bfs_reload_successor_ended(h, status);
+	}
 	return false;
 }
 
-static void serve_signal(struct holder *h)
+static void serve_signal(struct bfs_holder *h)
 {
 	struct signalfd_siginfo info;
 
@@ -256,20 +226,26 @@ static void serve_signal(struct holder *h)
 		unmount_on_request(h);
 	else if (info.ssi_signo == BFS_READY_SIGNAL)
 		announce_ready(h);
+	else if (info.ssi_signo == SIGHUP)
+		bfs_reload_begin(h, &info);
 }
 
 /* Wait for a signal or the worker's end. False: it has ended. */
-static bool wait_for_event(struct holder *h, int *ret_status)
+static bool wait_for_event(struct bfs_holder *h, int *ret_status)
 {
 	/* The kernel says nothing of a worker that was killed and cannot end. */
 	enum { LOOK_MS = 1000, MOMENT_MS = 200 };
-	struct pollfd fd = { .fd = h->signal_fd, .events = POLLIN };
+	struct pollfd fds[3] = { { h->signal_fd, POLLIN, 0 } };
+	int heard;
 
 	if (has_ended(h, ret_status))
 		return false;
-	if (poll(&fd, 1, LOOK_MS) > 0)
+	heard = poll(fds, 1 + bfs_reload_poll(h, fds + 1),
+		     bfs_reload_timeout(h, LOOK_MS));
+	bfs_reload_go_on(h);
+	if (fds[0].revents)
 		serve_signal(h);
-	if (fd.revents || !is_stuck(h->worker))
+	if (heard > 0 || !is_stuck(h->worker))
 		return true;
 	poll(NULL, 0, MOMENT_MS); /* what ends now is not stuck */
 	if (has_ended(h, ret_status))
@@ -282,7 +258,7 @@ static bool wait_for_event(struct holder *h, int *ret_status)
 	return false;
 }
 
-static int hold(struct holder *h)
+static int hold(struct bfs_holder *h)
 {
 	sigset_t signals;
 	int status;
@@ -302,17 +278,10 @@ static int hold(struct holder *h)
 	return h->shared->agreed && !h->abandoned ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 int bfs_hold(const struct bfs_mount_options *options, int ready_fd)
 {
-	__attribute__((cleanup(close_fd))) int shared_fd = -1, pool_fd = -1,
-					       fuse_fd = -1;
-	struct holder h = { .ready_fd = ready_fd };
+	BFS_FD int shared_fd = -1, lock_fd = -1, pool_fd = -1, fuse_fd = -1;
+	struct bfs_holder h = { .ready_fd = ready_fd };
 	struct bfs_config *config;
 	int r;
 
@@ -320,14 +289,17 @@ int bfs_hold(const struct bfs_mount_options *options, int ready_fd)
 	 * SIGCHLD would hide the death of workers. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
-	if ((shared_fd = bfs_shared_create(&h.shared)) < 0)
+	if ((h.program_fd = bfs_program_self(h.program, sizeof(h.program))) < 0 ||
+	    (shared_fd = bfs_shared_create(&h.shared)) < 0)
 		return EXIT_FAILURE;
 	config = &h.shared->config;
 	*config = options->config;
 	h.shared->holder_pid = getpid();
-	if ((pool_fd = bfs_pool_open(config)) < 0)
+	if ((pool_fd = bfs_pool_open(config, &lock_fd)) < 0)
 		return EXIT_FAILURE;
-	fuse_fd = bfs_mount(config, options->flags);
+	bfs_detach_dead(config);
+	r = bfs_pool_wait(config, pool_fd);
+	fuse_fd = r < 0 ? r : bfs_mount(config, options->flags);
 	h.shared_fd = shared_fd;
 	h.pool_fd = pool_fd;
 	h.fuse_fd = fuse_fd;

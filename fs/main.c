@@ -4,7 +4,8 @@
  */
 #include "holder.h"
 #include "log.h"
-#include "mount.h"
+#include "probe.h"
+#include "reload.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #define BFS_EXIT_USAGE 2
+
+enum { PROBE_MS = 2000 };
 
 /* In the parent: exit as soon as the mount serves, or has failed to. */
 static void wait_until_ready(int fd)
@@ -70,7 +73,9 @@ int main(int argc, char **argv)
 		puts("bufferfs " BFS_VERSION);
 		return EXIT_SUCCESS;
 	}
-	if (bfs_is_mounted(options.config.mountpoint)) {
+	if (options.reload)
+		return bfs_reload(options.config.mountpoint);
+	if (bfs_probe_mount(options.config.mountpoint, PROBE_MS).holder_pid) {
 		fprintf(stderr, "bufferfs: already mounted on %s\n",
 			options.config.mountpoint);
 		return EXIT_FAILURE;

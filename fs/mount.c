@@ -2,47 +2,20 @@
 #include "mount.h"
 
 #include "log.h"
+#include "probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/statfs.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 extern char **environ;
-
-bool bfs_is_mounted(const char *mountpoint)
-{
-	static char state[XATTR_SIZE_MAX + 1];
-
-	/* Only the root of a bufferfs answers this with a holder. */
-	ssize_t n = getxattr(mountpoint, "user.iobuf.state", state,
-			     XATTR_SIZE_MAX);
-
-	if (n < 0)
-		return false;
-	state[n] = '\0';
-	return strstr(state, "holder_pid=") != NULL;
-}
-
-/* A mount whose daemon is gone answers ENOTCONN to all that the kernel does not
- * remember, as it may remember the root's attributes. */
-static void detach_dead_mount(const char *mountpoint)
-{
-	struct statfs st;
-
-	if (statfs(mountpoint, &st) < 0 && errno == ENOTCONN &&
-	    umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-		bfs_log(LOG_NOTICE, "detached the dead mount on %s", mountpoint);
-}
 
 static int mount_privileged(const struct bfs_config *config,
 			    unsigned long flags)
@@ -144,7 +117,6 @@ int bfs_mount(const struct bfs_config *config, unsigned long flags)
 {
 	int fd;
 
-	detach_dead_mount(config->mountpoint);
 	fd = mount_privileged(config, flags);
 	if (fd == -EPERM || fd == -EACCES)
 		fd = mount_by_fusermount(config, flags);
@@ -154,7 +126,7 @@ int bfs_mount(const struct bfs_config *config, unsigned long flags)
 	return fd;
 }
 
-int bfs_abandon(const struct bfs_config *config, int fuse_fd)
+static int detach(const struct bfs_config *config)
 {
 	char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-q",
 			 (char *)"-z", (char *)"--",
@@ -165,8 +137,29 @@ int bfs_abandon(const struct bfs_config *config, int fuse_fd)
 			? -errno
 			: 0;
 
-	close(fuse_fd); /* this ends it too */
 	return r == -EPERM && run_fusermount(argv, "LC_ALL=C") == 0 ? 0 : r;
+}
+
+int bfs_abandon(const struct bfs_config *config, int fuse_fd)
+{
+	int r = detach(config);
+
+	close(fuse_fd); /* this ends it too */
+	return r;
+}
+
+void bfs_detach_dead(const struct bfs_config *config)
+{
+	enum { WAIT_MS = 5000 };
+	const struct bfs_mount_found found =
+		bfs_probe_mount(config->mountpoint, WAIT_MS);
+
+	if (!found.is_dead &&
+	    !(found.is_silent && found.is_ours && config->adopted_pool))
+		return;
+	if (detach(config) == 0)
+		bfs_log(LOG_NOTICE, "detached the dead mount on %s",
+			config->mountpoint);
 }
 
 int bfs_unmount(const struct bfs_config *config)

@@ -9,8 +9,7 @@
 #include "shared.h"
 
 /*
- * Mount on config->mountpoint, detaching a mount there whose daemon died.
- * `flags` are MS_* of mount(2). Returns the /dev/fuse descriptor (close-on-exec)
+ * Mount on config->mountpoint. `flags` are MS_* of mount(2). Returns the /dev/fuse descriptor (close-on-exec)
  * or a negative errno, logged.
  */
 int bfs_mount(const struct bfs_config *config, unsigned long flags);
@@ -25,7 +24,12 @@ int bfs_unmount(const struct bfs_config *config);
  */
 int bfs_abandon(const struct bfs_config *config, int fuse_fd);
 
-/* True when a bufferfs whose daemon lives is mounted there already. */
-bool bfs_is_mounted(const char *mountpoint);
+/*
+ * Detach a mount there whose daemon died. Something that the kernel does not let
+ * end can keep such a mount from being seen to be dead: it does not answer. To be
+ * called with the pool's lock, which no daemon has then. Whoever waits for the
+ * dead mount gets an error.
+ */
+void bfs_detach_dead(const struct bfs_config *config);
 
 #endif

@@ -165,6 +165,8 @@ static const struct mount_option table[] = {
 	  .help = "let every user in, under the files' modes" },
 	{ .name = "pool=", .parse = parse_pool,
 	  .help = "DIR: serve the tree of this directory; it is never deleted" },
+	{ .name = "keep", .bool_at = CONFIG_AT(keep),
+	  .help = "keep a pool of the mount's own at unmount, for the next one" },
 	{ .name = "size=", .parse = parse_size,
 	  .help = "N[K|M|G] or N%: size of the pool (default: half of memory)" },
 	{ .name = "wired_max=", .limit_at = CONFIG_AT(wired_max),
@@ -307,6 +309,7 @@ static int parse_command_line(int argc, char **argv,
 	static const struct option words[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
+		{ "reload", no_argument, NULL, 'r' },
 		{ 0 },
 	};
 	int c, r = 0;
@@ -321,6 +324,9 @@ static int parse_command_line(int argc, char **argv,
 			break;
 		case 'o':
 			r = parse_list(optarg, options);
+			break;
+		case 'r':
+			options->reload = true;
 			break;
 		case 'h':
 			options->help = true;
@@ -361,9 +367,12 @@ void bfs_mount_options_help(FILE *to)
 	const char *token, *help;
 
 	fputs("usage: bufferfs [-f] [-d] [-o OPTION,...] MOUNTPOINT\n"
+	      "       bufferfs --reload MOUNTPOINT\n"
 	      "Mount a filesystem whose files are I/O buffers.\n\n"
 	      "  -f             stay in the foreground, log to stderr\n"
 	      "  -d             the same, and log every request\n"
+	      "  --reload       serve the mount that is there by the binary that is on\n"
+	      "                 disk now\n"
 	      "  --help, --version\n\n"
 	      "mount options (besides ro, suid, dev, noexec, noatime):\n", to);
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)

@@ -12,11 +12,12 @@
 struct bfs_mount_options {
 	struct bfs_config config; /* pool "" unless -o pool= */
 	unsigned long flags;      /* MS_* of mount(2) */
-	bool help, version;
+	bool help, version, reload;
 };
 
 /*
- * Read the command line: [-f] [-d] [-o OPTION,...] [SOURCE] MOUNTPOINT. The
+ * Read the command line: [-f] [-d] [-o OPTION,...] [SOURCE] MOUNTPOINT, or
+ * --reload MOUNTPOINT. The
  * mount point becomes absolute; -o options= and -o size= are checked.
  * Returns 0; -EINVAL with the words on stderr.
  */

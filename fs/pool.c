@@ -201,6 +201,43 @@ static int refuse_pool(const struct bfs_config *config, int r)
 	return r;
 }
 
+/*
+ * The holder's lock alone tells that somebody serves the pool: what is left of a
+ * worker may keep for long what it has. What workers have is another descriptor,
+ * with a lock that tells that one of them is left.
+ */
+static int open_for_workers(int lock_fd)
+{
+	struct flock used = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	int fd = openat(lock_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	/* Where there are no locks of files, workers are not waited for. */
+	fcntl(fd, F_OFD_SETLK, &used);
+	return fd;
+}
+
+static bool is_used_by_others(int fd)
+{
+	struct flock used = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_GETLK, &used) == 0 && used.l_type != F_UNLCK;
+}
+
+int bfs_pool_wait(const struct bfs_config *config, int fd)
+{
+	enum { WAITS = 500 };
+	const struct timespec wait = { 0, 10 * 1000 * 1000 };
+
+	for (int i = 0; is_used_by_others(fd); i++) {
+		if (i == WAITS)
+			return refuse_pool(config, -EBUSY);
+		nanosleep(&wait, NULL);
+	}
+	return 0;
+}
+
 static int open_pool(struct bfs_config *config)
 {
 	int fd, r = 0;
@@ -221,11 +258,11 @@ static int open_pool(struct bfs_config *config)
 	return fd;
 }
 
-int bfs_pool_open(struct bfs_config *config)
+int bfs_pool_open(struct bfs_config *config, int *ret_lock_fd)
 {
 	enum { TRIES = 16 };
 	char given[PATH_MAX];
-	int r = -EAGAIN;
+	int fd, r = -EAGAIN;
 
 	/* A pool of our own may vanish between finding and locking it: its
 	 * mount has just ended. */
@@ -235,7 +272,14 @@ int bfs_pool_open(struct bfs_config *config)
 		config->own_pool = config->adopted_pool = false;
 		r = open_pool(config);
 	}
-	return r == -EAGAIN ? refuse_pool(config, r) : r;
+	if (r < 0)
+		return r == -EAGAIN ? refuse_pool(config, r) : r;
+	if ((fd = open_for_workers(r)) < 0) {
+		close(r);
+		return refuse_pool(config, fd);
+	}
+	*ret_lock_fd = r;
+	return fd;
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag,
@@ -249,7 +293,7 @@ static int remove_one(const char *path, const struct stat *st, int flag,
 
 void bfs_pool_remove(const struct bfs_config *config)
 {
-	if (!config->own_pool)
+	if (!config->own_pool || config->keep)
 		return;
 	/* A lazy unmount: files may be open still, their memory goes last. */
 	if (umount2(config->pool, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 &&

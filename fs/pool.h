@@ -16,13 +16,19 @@
 /*
  * Make or find the pool of config->mountpoint; fills in config->pool, own_pool
  * and adopted_pool. The pool is locked against a second daemon until the
- * process that called this ends.
- * Returns a descriptor of the pool's root (close-on-exec); -EBUSY when another
- * daemon serves it; errors of mount(2), mkdir(2), open(2); all logged.
+ * process that called this ends, or closes ret_lock_fd, which is its alone.
+ * Returns a descriptor of the pool's root for workers (close-on-exec); -EBUSY
+ * when another daemon serves it; errors of mount(2), mkdir(2), open(2); all
+ * logged.
  */
-int bfs_pool_open(struct bfs_config *config);
+int bfs_pool_open(struct bfs_config *config, int *ret_lock_fd);
 
-/* Remove a pool of our own with all that is in it; leave any other alone. */
+/* Wait until nothing is left of the workers of a holder that was killed. -EBUSY
+ * when that takes long. */
+int bfs_pool_wait(const struct bfs_config *config, int fd);
+
+/* Remove a pool of our own with all that is in it, unless it is to be kept; leave
+ * any other alone. */
 void bfs_pool_remove(const struct bfs_config *config);
 
 #endif

@@ -27,6 +27,7 @@
 
 enum {
 	BFS_INIT_REQUEST_MAX = 1024,
+	BFS_INIT_REPLY_MAX = 256,
 	BFS_OPTIONS_MAX = 512,
 	BFS_SLOTS_MAX = 1 << 20, /* inodes open or wired at once */
 	BFS_COUNTED_MAX = 4096,  /* requests remembered, see ops.h */
@@ -50,6 +51,7 @@ struct bfs_config {
 	uint32_t pressure_window_ms;
 	bool own_pool;                 /* we made it: nobody else writes it */
 	bool adopted_pool;             /* it may hold buffers from before */
+	bool keep;                     /* an own pool, when we end */
 	bool allow_other;
 	bool io_uring;                 /* asked for */
 	bool foreground;
@@ -114,8 +116,11 @@ struct bfs_shared {
 	_Atomic int32_t worker_pid;
 	uint32_t workers_started;
 	uint32_t init_size;
+	uint32_t init_reply_size;   /* 0: libfuse has sent it */
 	unsigned char init_request[BFS_INIT_REQUEST_MAX];
+	unsigned char init_reply[BFS_INIT_REPLY_MAX];
 	bool agreed;                /* the kernel has an answer to FUSE_INIT */
+	bool agreed_passthrough;    /* by that answer */
 	bool passthrough;           /* and takes backing files */
 	bool io_uring;              /* and sends requests by it */
 	bool counted_pool;          /* an adopted one: slots tell what counts as

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker.c - the session: agree with the kernel, recover, serve.
+ * worker.c - prepare, take over, serve.
  *
  * The loop is our own because only fuse_session_receive_buf() followed by
  * fuse_session_process_buf() shows a request's unique, which tells requests
@@ -8,8 +8,6 @@
  * suffices; others come when requests wait, so that an operation that blocks
  * holds up nobody else for longer than two milliseconds.
  */
-#include "worker.h"
-
 #include "ops.h"
 
 #include "account.h"
@@ -20,9 +18,11 @@
 #include "log.h"
 #include "notify.h"
 #include "pressure.h"
-#include "thread.h"
+#include "process.h"
+#include "session.h"
 #include "task.h"
-#include "uring.h"
+#include "thread.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,109 +50,18 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t call;     /* parked threads: to read */
 	pthread_cond_t activity; /* the one that watches */
+	pthread_cond_t idle;     /* the one that ends the process */
 	unsigned int total, reading, parked, called;
+	unsigned int working; /* on requests */
+	bool ending;          /* no request is begun any more */
 	uint64_t requests;
 	bool active; /* watched: there were requests of late */
 } threads = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.call = PTHREAD_COND_INITIALIZER,
 	.activity = PTHREAD_COND_INITIALIZER,
+	.idle = PTHREAD_COND_INITIALIZER,
 };
-
-/*
- * Passthrough takes CAP_SYS_ADMIN in the initial user namespace; asked for
- * without it, the kernel agrees and then refuses every backing file.
- */
-static bool may_pass_through(void)
-{
-	struct bfs_uid_map map;
-
-	return bfs_load_uid_map(&map) && map.inside == 0 && map.outside == 0 &&
-	       map.count == UINT32_MAX && bfs_has_sys_admin(getpid());
-}
-
-#ifdef FUSE_CAP_OVER_IO_URING
-static const bool libfuse_has_uring = true;
-#else
-static const bool libfuse_has_uring = false; /* before 3.18 */
-#endif
-
-/* What a dead worker took from a ring is lost: a worker that takes over serves
- * /dev/fuse alone. */
-static bool may_use_uring(void)
-{
-	return fs.shared->config.io_uring && !fs.shared->agreed;
-}
-
-static void agree_on_transport(struct fuse_conn_info *conn)
-{
-	bool agreed = false;
-
-#ifdef FUSE_CAP_OVER_IO_URING
-	if (may_use_uring())
-		agreed = fuse_set_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
-	else
-		fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
-#endif
-	(void)conn;
-	fs.shared->io_uring = agreed;
-}
-
-static void agree(void *userdata, struct fuse_conn_info *conn)
-{
-	struct bfs_shared *shared = fs.shared;
-	bool passthrough = shared->agreed ? shared->passthrough
-					  : may_pass_through();
-
-	(void)userdata;
-	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS);
-	fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
-	fuse_set_feature_flag(conn, FUSE_CAP_NO_OPENDIR_SUPPORT);
-	/* The umask comes with each request: see BFS_CALLER_UMASK(). */
-	if (fs.own_umasks)
-		fuse_set_feature_flag(conn, FUSE_CAP_DONT_MASK);
-	if (fs.access_lists)
-		fuse_set_feature_flag(conn, FUSE_CAP_POSIX_ACL);
-	/* A handle that somebody makes up must not reach beyond the pool. */
-	if (shared->config.own_pool)
-		fuse_set_feature_flag(conn, FUSE_CAP_EXPORT_SUPPORT);
-	fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
-	agree_on_transport(conn);
-	passthrough = passthrough &&
-		      fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
-	if (passthrough)
-		conn->max_backing_stack_depth = 0;
-	shared->passthrough = passthrough;
-}
-
-/* Does the kernel keep what it agreed to, for a file of this pool? */
-static void try_passthrough(void)
-{
-	BFS_FD int fd = openat(fs.root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
-			       0600);
-
-	if (fs.shared->passthrough &&
-	    (fd < 0 || !bfs_backing_works(fs.fuse_fd, fd)))
-		fs.shared->passthrough = false;
-	if (!fs.shared->passthrough)
-		bfs_log(LOG_WARNING,
-			"no passthrough (it takes CAP_SYS_ADMIN, Linux 6.9 and "
-			"a pool that can be a backing file): data goes the "
-			"cached path");
-}
-
-__attribute__((format(printf, 2, 0))) static void
-log_from_libfuse(enum fuse_log_level level, const char *format, va_list args)
-{
-	char line[1024];
-	size_t n;
-
-	vsnprintf(line, sizeof(line), format, args);
-	n = strlen(line);
-	if (n && line[n - 1] == '\n')
-		line[n - 1] = '\0';
-	bfs_log((int)level, "%s", line);
-}
 
 /* Ask for the requests that the last worker left unanswered. */
 static void ask_again(void)
@@ -216,11 +125,23 @@ static bool is_request_waiting(void)
 	return poll(&fd, 1, 0) > 0;
 }
 
+/* What this thread has read from now on is for the next worker, who asks for
+ * it again. With threads.lock. */
+static _Noreturn void leave_request(void)
+{
+	pthread_mutex_unlock(&threads.lock);
+	for (;;)
+		pause();
+}
+
 /* This thread has a request: whose is the next one? */
 static void leave_reading(void)
 {
 	pthread_mutex_lock(&threads.lock);
+	if (threads.ending)
+		leave_request();
 	threads.reading--;
+	threads.working++;
 	threads.requests++;
 	if (threads.reading == 0 && is_request_waiting())
 		add_reader();
@@ -237,6 +158,8 @@ static bool return_to_reading(void)
 	bool stay = true;
 
 	pthread_mutex_lock(&threads.lock);
+	if (--threads.working == 0 && threads.ending)
+		pthread_cond_broadcast(&threads.idle);
 	if (threads.reading == 0 || is_request_waiting()) {
 		threads.reading++;
 	} else if (threads.parked - threads.called >= THREADS_PARKED_MAX) {
@@ -302,7 +225,37 @@ static void look_for_request(void)
 	atomic_flag_clear(&looking);
 }
 
-/* The worker ends as one, and leaves the mount to its holder. */
+/* The worker ends as one, and leaves the mount to its holder: when requests are
+ * answered that are being worked on, but not for long. */
+static _Noreturn void end_process(int status)
+{
+	enum { WAIT_S = 10 };
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += WAIT_S;
+	pthread_mutex_lock(&threads.lock);
+	threads.ending = true;
+	while (threads.working > 0 &&
+	       pthread_cond_timedwait(&threads.idle, &threads.lock, &until) == 0)
+		;
+	_exit(status);
+}
+
+/* The holder has another worker that is ready, and kills us where we are slow. */
+static void *wait_for_end(void *argument)
+{
+	sigset_t end;
+	int number;
+
+	sigemptyset(&end);
+	sigaddset(&end, BFS_END_SIGNAL);
+	while (sigwait(&end, &number) != 0)
+		;
+	end_process(BFS_EXIT_HANDED_OVER);
+	return argument;
+}
+
 static void *serve(void *argument)
 {
 	struct fuse_buf buf = { 0 };
@@ -316,7 +269,7 @@ static void *serve(void *argument)
 		if (n == -EINTR || n == -EAGAIN)
 			continue;
 		if (n <= 0)
-			_exit(n == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+			end_process(n == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 		leave_reading();
 		memcpy(header, buf.mem, sizeof(header));
 		if (bfs_request_begin(&fs, header[1]))
@@ -337,63 +290,6 @@ static bool keeps_access_lists(void)
 	       errno == ENODATA;
 }
 
-static unsigned int count_threads(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/task", &st) < 0 ? 1 : (unsigned int)st.st_nlink - 2;
-}
-
-/*
- * Answer FUSE_INIT. libfuse then starts a thread for each ring, and tells
- * nobody but the log when it could not; requests go to /dev/fuse in that case.
- * FORGET and INTERRUPT do in any.
- */
-static void answer_init(void)
-{
-	const unsigned int before = count_threads();
-	bool offered;
-
-	fuse_session_process_buf(fs.session, &(struct fuse_buf){
-		.mem = fs.shared->init_request,
-		.size = fs.shared->init_size,
-	});
-	offered = fs.shared->io_uring;
-	fs.shared->io_uring = offered && count_threads() > before;
-	if (!may_use_uring())
-		return;
-	if (fs.shared->io_uring)
-		bfs_log(LOG_NOTICE, "requests go by io_uring: "
-			"the mount ends with its worker");
-	else
-		bfs_log(LOG_WARNING, "requests go by /dev/fuse, not io_uring: %s",
-			bfs_uring_obstacle(libfuse_has_uring, offered));
-}
-
-static int open_session(bool debug)
-{
-	static struct fuse_lowlevel_ops ops = { .init = agree };
-	char *argv[4] = { (char *)"bufferfs" };
-	struct fuse_args args = { 1, argv, 0 };
-	char path[32];
-
-	if (debug)
-		argv[args.argc++] = (char *)"-d";
-	if (may_use_uring() && libfuse_has_uring)
-		argv[args.argc++] = (char *)"-oio_uring";
-	bfs_ops_name(&ops);
-	bfs_ops_open(&ops);
-	bfs_ops_io(&ops);
-	bfs_ops_dir(&ops);
-	bfs_ops_xattr(&ops);
-	fs.session = fuse_session_new(&args, &ops, sizeof(ops), &fs);
-	snprintf(path, sizeof(path), "/dev/fd/%d", fs.fuse_fd);
-	if (!fs.session || fuse_session_mount(fs.session, path) < 0)
-		return -EIO;
-	answer_init();
-	return fuse_session_exited(fs.session) ? -EPROTO : 0;
-}
-
 static int load_defaults(void)
 {
 	const char *text = fs.shared->config.options;
@@ -405,136 +301,46 @@ static int load_defaults(void)
 					  &fs.defaults, NULL);
 }
 
-/* Whoever wants the mount to end asks the holder; a terminal's ^C asks all. */
-static void leave_signals_to_holder(void)
+/* Get as far as can be without touching what the worker uses that serves. */
+static int prepare(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE,
-				       SIGXFSZ };
-
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		signal(signals[i], SIG_IGN);
-}
-
-/* Clients can take pages away that the worker works on; libiobuf goes on then.
- * Any other fault ends it as it would have without this. */
-static void on_sigbus(int number, siginfo_t *info, void *context)
-{
-	(void)context;
-	if (iobuf_handle_sigbus(info))
-		return;
-	signal(number, SIG_DFL);
-	raise(number);
-}
-
-static void survive_sigbus(void)
-{
-	struct sigaction action = {
-		.sa_sigaction = on_sigbus,
-		.sa_flags = SA_SIGINFO,
-	};
-
-	sigaction(SIGBUS, &action, NULL);
-}
-
-static int write_text(const char *path, const char *text)
-{
-	BFS_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-	const ssize_t n = (ssize_t)strlen(text);
-
-	return fd >= 0 && write(fd, text, (size_t)n) == n ? 0 : -EPERM;
-}
-
-/*
- * An ordinary user's worker has to read and write files whose modes forbid it
- * to the user: whoever opened such a file before may go on, and the kernel has
- * checked that. In a user namespace of its own it may, for the user's files
- * alone. Where there are none for ordinary users it goes on without.
- */
-static void rule_own_files(void)
-{
-	const uid_t uid = geteuid();
-	const gid_t gid = getegid();
-	char uids[64], gids[64];
-
-	if (uid == 0 || unshare(CLONE_NEWUSER) < 0)
-		return;
-	snprintf(uids, sizeof(uids), "%u %u 1", uid, uid);
-	snprintf(gids, sizeof(gids), "%u %u 1", gid, gid);
-	if (write_text("/proc/self/setgroups", "deny") < 0 ||
-	    write_text("/proc/self/uid_map", uids) < 0 ||
-	    write_text("/proc/self/gid_map", gids) < 0)
-		bfs_log(LOG_WARNING, "files whose modes forbid it cannot be "
-			"written, even where they are open");
-}
-
-static void lift_limit(int resource)
-{
-	struct rlimit limit;
-
-	if (getrlimit(resource, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(resource, &limit);
-}
-
-static void lift_limits(void)
-{
-	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
-
-	umask(0);
-	lift_limit(RLIMIT_NOFILE);
-	/* File sizes are the clients' limit, not that of whoever mounted. */
-	if (setrlimit(RLIMIT_FSIZE, &none) < 0)
-		lift_limit(RLIMIT_FSIZE);
-}
-
-static int start(int argc, char **argv)
-{
-	const struct bfs_config *config;
-	bool first;
+	const struct bfs_config *config = &fs.shared->config;
 	int r;
 
-	if (argc != 5)
-		return -EINVAL;
-	fs.fuse_fd = atoi(argv[2]);
-	fs.root_fd = atoi(argv[4]);
-	if ((r = bfs_shared_map(atoi(argv[3]), &fs.shared)) < 0)
-		return r;
-	config = &fs.shared->config;
-	first = !fs.shared->agreed;
-	fs.shared->workers_started++;
-	fs.shared->worker_pid = getpid(); /* before anybody can ask */
-	prctl(PR_SET_NAME, "bufferfs");   /* it was started as /proc/self/exe */
 	fs.wired = (struct bfs_limit){ "wired_max", config->wired_max, 0 };
 	fs.contiguous = (struct bfs_limit){ "contiguous_max",
 					    config->contiguous_max, 0 };
 	/* An own pool changes through this mount alone. */
 	fs.timeout_s = config->own_pool ? 86400.0 : 1.0;
-	bfs_log_open(config->foreground, config->debug);
-	if (!first)
-		bfs_log_to_syslog();
-	fuse_set_log_func(log_from_libfuse);
-	leave_signals_to_holder();
-	survive_sigbus();
-	lift_limits();
-	rule_own_files();
-	bfs_record_use_trusted(may_pass_through());
+	bfs_process_begin();
+	bfs_record_use_trusted(bfs_may_pass_through());
 	fs.own_umasks = unshare(CLONE_FS) == 0;
 	fs.access_lists = fs.own_umasks && keeps_access_lists();
 	if ((r = load_defaults()) < 0 ||
 	    (r = bfs_nodes_create(fs.root_fd, &fs.nodes)) < 0 ||
-	    (r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
 	    (r = bfs_purge_queue_create(&fs.purge)) < 0 ||
-	    (r = bfs_journal_create(fs.shared, &fs.journal)) < 0 ||
 	    (r = bfs_tasks_create(&fs, &fs.tasks)) < 0 ||
 	    (r = bfs_account_cache_create(&fs.accounts)) < 0 ||
 	    (config->user_max &&
-	     (r = bfs_owners_create(config->user_max, &fs.owners)) < 0) ||
-	    (r = open_session(config->debug)) < 0)
+	     (r = bfs_owners_create(config->user_max, &fs.owners)) < 0))
+		return r;
+	return bfs_session_open(&fs);
+}
+
+/* From now on this is the worker: there is no other. */
+static int take_over(void)
+{
+	const bool first = !fs.shared->agreed;
+	int r;
+
+	fs.shared->workers_started++;
+	fs.shared->worker_pid = getpid(); /* before anybody can ask */
+	if ((r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
+	    (r = bfs_journal_create(fs.shared, &fs.journal)) < 0)
 		return r;
 	bfs_notify_start(&fs);
 	if (first)
-		try_passthrough();
+		bfs_session_try_passthrough(&fs);
 	fs.shared->agreed = true;
 	bfs_files_recover(&fs);
 	if ((r = bfs_tasks_start(fs.tasks)) < 0)
@@ -543,6 +349,41 @@ static int start(int argc, char **argv)
 	if (!first)
 		ask_again();
 	return 0;
+}
+
+/* Tell the holder, who then ends the worker that serves. Waits for that. */
+static int wait_for_turn(struct bfs_worker_fds *fds)
+{
+	char byte = BFS_SUCCESSOR_READY;
+
+	if (write(fds->control, &byte, 1) != 1 ||
+	    read(fds->control, &byte, 1) != 1)
+		return -EPIPE;
+	/* What was said until now was for who asked for a reload. */
+	dup2(fds->stderr_fd, STDERR_FILENO);
+	close(fds->stderr_fd);
+	return 0;
+}
+
+static int start(struct bfs_worker_fds *fds)
+{
+	int r;
+
+	fs.fuse_fd = fds->fuse;
+	fs.root_fd = fds->root;
+	fs.is_successor = fds->control >= 0;
+	if ((r = bfs_shared_map(fds->shared, &fs.shared)) < 0) {
+		bfs_log(LOG_ERR, "its shared memory is not that of the holder: "
+			"another version");
+		return r;
+	}
+	bfs_log_open(fs.shared->config.foreground, fs.shared->config.debug);
+	if (!fs.is_successor && fs.shared->agreed)
+		bfs_log_to_syslog();
+	if ((r = prepare()) < 0 ||
+	    (fs.is_successor && (r = wait_for_turn(fds)) < 0))
+		return r;
+	return take_over();
 }
 
 /* From now on nobody reads stderr, and somebody may wait for its end. */
@@ -555,11 +396,38 @@ static void leave_terminal(void)
 		dup2(null, STDERR_FILENO);
 }
 
+/* Whoever started us goes on. */
+static void announce(const struct bfs_worker_fds *fds)
+{
+	const char byte = BFS_SUCCESSOR_SERVES;
+
+	kill(getppid(), BFS_READY_SIGNAL);
+	if (fs.is_successor && write(fds->control, &byte, 1) != 1)
+		bfs_log(LOG_WARNING, "the holder does not listen");
+	if (fs.is_successor)
+		close(fds->control);
+}
+
+static int read_arguments(int argc, char **argv, struct bfs_worker_fds *ret_fds)
+{
+	if (argc != 5 && argc != 7)
+		return -EINVAL;
+	*ret_fds = (struct bfs_worker_fds){
+		.fuse = atoi(argv[2]),
+		.shared = atoi(argv[3]),
+		.root = atoi(argv[4]),
+		.control = argc == 7 ? atoi(argv[5]) : -1,
+		.stderr_fd = argc == 7 ? atoi(argv[6]) : -1,
+	};
+	return 0;
+}
+
 int bfs_work(int argc, char **argv)
 {
-	int r = start(argc, argv);
+	struct bfs_worker_fds fds;
+	int r = read_arguments(argc, argv, &fds);
 
-	if (r < 0) {
+	if (r < 0 || (r = start(&fds)) < 0) {
 		bfs_log(LOG_ERR, "the worker cannot start: %s", strerror(-r));
 		return EXIT_FAILURE;
 	}
@@ -568,9 +436,9 @@ int bfs_work(int argc, char **argv)
 			strerror(-r));
 	if (!fs.shared->config.foreground)
 		leave_terminal();
-	kill(getppid(), BFS_READY_SIGNAL);
+	announce(&fds);
 	threads.total = threads.reading = 1;
-	if (!start_thread(watch))
+	if (!start_thread(watch) || !start_thread(wait_for_end))
 		return EXIT_FAILURE;
 	serve(NULL);
 	/* Enough others wait for requests: this one only keeps the process. */

@@ -11,7 +11,7 @@ teardown() {
 @test "--help lists every mount option and every token" {
 	run bufferfs --help
 	assert_success
-	for word in allow_other pool= size= options= debug pageable wired none in \
+	for word in --reload keep allow_other pool= size= options= debug pageable wired none in \
 		out inout contiguous purgeable shared unshared cache=inhibit \
 		capacity= align= mask= task= tag= options=; do
 		assert_output --partial "$word"
@@ -54,6 +54,32 @@ teardown() {
 	pool=$(state "$MNT" pool)
 	assert_equal "$(stat -f -c %T "$pool")" tmpfs
 	assert_equal "$(stat -c '%a %u' "$(dirname "$pool")")" '700 0'
+}
+
+@test "-o keep keeps the mount's own pool for the next one" {
+	mount_fs -o keep,size=48M
+	pool=$(state "$MNT" pool)
+	echo kept >"$MNT/file"
+	unmount_fs
+	assert_equal "$(cat "$pool/file")" kept
+	mount_fs
+	assert_equal "$(cat "$MNT/file")" kept
+	unmount_fs
+	assert_not_exist "$pool"
+}
+
+@test "SIGTERM leaves a busy mount, and ends one that is not" {
+	mount_fs
+	exec 4>"$MNT/file"
+	kill "$HOLDER"
+	wait_for_log 'not unmounted'
+	echo served >&4
+	exec 4>&-
+	eventually state_is "$MNT/file" opens 0
+	kill "$HOLDER"
+	tail --pid="$HOLDER" -s 0.05 -f /dev/null 3>&-
+	run mountpoint -q "$MNT"
+	assert_failure
 }
 
 @test "-o size= is the size of the pool" {
