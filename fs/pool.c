@@ -246,6 +246,8 @@ static int open_pool(struct bfs_config *config)
 		config->adopted_pool = true;
 	else
 		r = own_pool(config);
+	if (r == -ENOENT && config->own_pool)
+		return -EAGAIN; /* removed before we mounted there */
 	if (r < 0) {
 		bfs_log(LOG_ERR, "cannot make the pool %s: %s", config->pool,
 			strerror(-r));
