@@ -165,7 +165,7 @@ static const struct mount_option table[] = {
 	  .help = "let every user in, under the files' modes" },
 	{ .name = "pool=", .parse = parse_pool,
 	  .help = "DIR: serve the tree of this directory; it is never deleted" },
-	{ .name = "keep", .bool_at = CONFIG_AT(keep),
+	{ .name = "keep", .flag_at = CONFIG_AT(keep),
 	  .help = "keep a pool of the mount's own at unmount, for the next one" },
 	{ .name = "size=", .parse = parse_size,
 	  .help = "N[K|M|G] or N%: size of the pool (default: half of memory)" },
