@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * worker.c - prepare, take over, serve.
- *
- * The loop is our own because only fuse_session_receive_buf() followed by
- * fuse_session_process_buf() shows a request's unique, which tells requests
- * that are sent a second time. One thread reads and serves at a time while that
- * suffices; others come when requests wait, so that an operation that blocks
- * holds up nobody else for longer than two milliseconds.
  */
 #include "ops.h"
 
@@ -19,49 +13,21 @@
 #include "notify.h"
 #include "pressure.h"
 #include "process.h"
+#include "serve.h"
 #include "session.h"
 #include "task.h"
-#include "thread.h"
 #include "worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { THREADS_PARKED_MAX = 4, THREADS_MAX = 256 };
-
 static struct bfs_fs fs;
-
-/*
- * One thread waits for requests, the others are parked: of several that wait
- * the kernel would wake the one that has slept longest, on a CPU that sleeps
- * too. Another is called when requests wait that nobody reads.
- */
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t call;     /* parked threads: to read */
-	pthread_cond_t activity; /* the one that watches */
-	pthread_cond_t idle;     /* the one that ends the process */
-	unsigned int total, reading, parked, called;
-	unsigned int working; /* on requests */
-	bool ending;          /* no request is begun any more */
-	uint64_t requests;
-	bool active; /* watched: there were requests of late */
-} threads = {
-	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.call = PTHREAD_COND_INITIALIZER,
-	.activity = PTHREAD_COND_INITIALIZER,
-	.idle = PTHREAD_COND_INITIALIZER,
-};
 
 /* Ask for the requests that the last worker left unanswered. */
 static void ask_again(void)
@@ -76,211 +42,6 @@ static void ask_again(void)
 	if (write(fs.fuse_fd, &notify, sizeof(notify)) < 0)
 		bfs_log(LOG_ERR, "requests in flight are lost: %s",
 			strerror(errno));
-}
-
-/* A request that workers die over is answered without being looked at. */
-static void refuse_request(uint64_t unique)
-{
-	struct {
-		uint32_t len;
-		int32_t error;
-		uint64_t unique;
-	} reply = { sizeof(reply), -EIO, unique };
-
-	bfs_log(LOG_ERR, "request %llu ended its workers: refused with EIO",
-		(unsigned long long)(unique & ~(UINT64_C(1) << 63)));
-	if (write(fs.fuse_fd, &reply, sizeof(reply)) < 0)
-		bfs_log(LOG_ERR, "and the refusal too: %s", strerror(errno));
-}
-
-static void *serve(void *argument);
-
-static bool start_thread(void *(*run)(void *))
-{
-	int r = bfs_thread_start(run, NULL);
-
-	if (r < 0)
-		bfs_log(LOG_WARNING, "no more threads: %s", strerror(-r));
-	return r == 0;
-}
-
-/* Have somebody wait for requests. With threads.lock. */
-static void add_reader(void)
-{
-	if (threads.parked > threads.called) {
-		threads.called++;
-		pthread_cond_signal(&threads.call);
-	} else if (threads.total == THREADS_MAX || !start_thread(serve)) {
-		return;
-	} else {
-		threads.total++;
-	}
-	threads.reading++;
-}
-
-static bool is_request_waiting(void)
-{
-	struct pollfd fd = { .fd = fs.fuse_fd, .events = POLLIN };
-
-	return poll(&fd, 1, 0) > 0;
-}
-
-/* What this thread has read from now on is for the next worker, who asks for
- * it again. With threads.lock. */
-static _Noreturn void leave_request(void)
-{
-	pthread_mutex_unlock(&threads.lock);
-	for (;;)
-		pause();
-}
-
-/* This thread has a request: whose is the next one? */
-static void leave_reading(void)
-{
-	pthread_mutex_lock(&threads.lock);
-	if (threads.ending)
-		leave_request();
-	threads.reading--;
-	threads.working++;
-	threads.requests++;
-	if (threads.reading == 0 && is_request_waiting())
-		add_reader();
-	if (!threads.active) {
-		threads.active = true;
-		pthread_cond_signal(&threads.activity);
-	}
-	pthread_mutex_unlock(&threads.lock);
-}
-
-/* False: enough others wait, this one may end. */
-static bool return_to_reading(void)
-{
-	bool stay = true;
-
-	pthread_mutex_lock(&threads.lock);
-	if (--threads.working == 0 && threads.ending)
-		pthread_cond_broadcast(&threads.idle);
-	if (threads.reading == 0 || is_request_waiting()) {
-		threads.reading++;
-	} else if (threads.parked - threads.called >= THREADS_PARKED_MAX) {
-		threads.total--;
-		stay = false;
-	} else {
-		threads.parked++;
-		while (threads.called == 0)
-			pthread_cond_wait(&threads.call, &threads.lock);
-		threads.called--;
-		threads.parked--;
-	}
-	pthread_mutex_unlock(&threads.lock);
-	return stay;
-}
-
-/* Whoever reads may be held up by what it has read: then another takes over. */
-static void *watch(void *argument)
-{
-	enum { QUIET_MAX = 20 };
-	const struct timespec tick = { .tv_nsec = 1000 * 1000 };
-	unsigned int quiet = 0;
-
-	pthread_mutex_lock(&threads.lock);
-	for (;;) {
-		const uint64_t before = threads.requests;
-
-		while (!threads.active)
-			pthread_cond_wait(&threads.activity, &threads.lock);
-		pthread_mutex_unlock(&threads.lock);
-		nanosleep(&tick, NULL);
-		pthread_mutex_lock(&threads.lock);
-		quiet = threads.requests == before ? quiet + 1 : 0;
-		if (quiet && threads.reading == 0)
-			add_reader();
-		else if (quiet > QUIET_MAX)
-			threads.active = false;
-	}
-	return argument;
-}
-
-/*
- * Look for the next request for a moment before sleeping: a client that works
- * through many files sends it within microseconds, and waking a thread takes
- * longer than most requests. One thread at a time, and never for long.
- */
-static void look_for_request(void)
-{
-	enum { LOOK_NS = 20 * 1000 };
-	static atomic_flag looking = ATOMIC_FLAG_INIT;
-	struct pollfd fd = { .fd = fs.fuse_fd, .events = POLLIN };
-	struct timespec start, now;
-
-	if (atomic_flag_test_and_set(&looking))
-		return;
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	do {
-		if (poll(&fd, 1, 0))
-			break;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (now.tv_sec == start.tv_sec &&
-		 now.tv_nsec - start.tv_nsec < LOOK_NS);
-	atomic_flag_clear(&looking);
-}
-
-/* The worker ends as one, and leaves the mount to its holder: when requests are
- * answered that are being worked on, but not for long. */
-static _Noreturn void end_process(int status)
-{
-	enum { WAIT_S = 10 };
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += WAIT_S;
-	pthread_mutex_lock(&threads.lock);
-	threads.ending = true;
-	while (threads.working > 0 &&
-	       pthread_cond_timedwait(&threads.idle, &threads.lock, &until) == 0)
-		;
-	_exit(status);
-}
-
-/* The holder has another worker that is ready, and kills us where we are slow. */
-static void *wait_for_end(void *argument)
-{
-	sigset_t end;
-	int number;
-
-	sigemptyset(&end);
-	sigaddset(&end, BFS_END_SIGNAL);
-	while (sigwait(&end, &number) != 0)
-		;
-	end_process(BFS_EXIT_HANDED_OVER);
-	return argument;
-}
-
-static void *serve(void *argument)
-{
-	struct fuse_buf buf = { 0 };
-	uint64_t header[2]; /* len and opcode; unique */
-	bool stay = true;
-	int n;
-
-	while (stay) {
-		look_for_request();
-		n = fuse_session_receive_buf(fs.session, &buf);
-		if (n == -EINTR || n == -EAGAIN)
-			continue;
-		if (n <= 0)
-			end_process(n == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
-		leave_reading();
-		memcpy(header, buf.mem, sizeof(header));
-		if (bfs_request_begin(&fs, header[1]))
-			fuse_session_process_buf(fs.session, &buf);
-		else
-			refuse_request(header[1]);
-		bfs_request_end(&fs);
-		stay = return_to_reading();
-	}
-	free(buf.mem);
-	return argument;
 }
 
 /* Does the pool's filesystem keep access lists? */
@@ -437,11 +198,5 @@ int bfs_work(int argc, char **argv)
 	if (!fs.shared->config.foreground)
 		leave_terminal();
 	announce(&fds);
-	threads.total = threads.reading = 1;
-	if (!start_thread(watch) || !start_thread(wait_for_end))
-		return EXIT_FAILURE;
-	serve(NULL);
-	/* Enough others wait for requests: this one only keeps the process. */
-	for (;;)
-		pause();
+	return bfs_serve(&fs);
 }
