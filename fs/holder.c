@@ -58,6 +58,7 @@ static int start_worker(struct bfs_holder *h)
 	if (pid < 0)
 		return pid;
 	h->worker = pid;
+	h->serves = false;
 	clock_gettime(CLOCK_MONOTONIC, &h->started);
 	return 0;
 }
@@ -67,6 +68,8 @@ static void announce_ready(struct bfs_holder *h)
 {
 	int null;
 
+	h->serves = true;
+	bfs_watch_begin(h);
 	bfs_log_to_syslog();
 	bfs_log(LOG_INFO, "worker %d serves %s", h->worker,
 		h->shared->config.mountpoint);
@@ -212,6 +215,8 @@ static bool has_ended(struct bfs_holder *h, int *ret_status)
 		}
 		if (pid == h->next.pid)
 			bfs_reload_successor_ended(h, status);
+		if (pid == h->probe)
+			h->probe = 0;
 	}
 	return false;
 }
@@ -241,8 +246,9 @@ static bool wait_for_event(struct bfs_holder *h, int *ret_status)
 	if (has_ended(h, ret_status))
 		return false;
 	heard = poll(fds, 1 + bfs_reload_poll(h, fds + 1),
-		     bfs_reload_timeout(h, LOOK_MS));
+		     bfs_watch_timeout(h, bfs_reload_timeout(h, LOOK_MS)));
 	bfs_reload_go_on(h);
+	bfs_watch_look(h);
 	if (fds[0].revents)
 		serve_signal(h);
 	if (heard > 0 || !is_stuck(h->worker))

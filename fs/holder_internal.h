@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * holder_internal.h - what holder.c, start.c and reload.c share.
+ * holder_internal.h - what holder.c, start.c, reload.c and watch.c share.
  */
 #ifndef BFS_HOLDER_INTERNAL_H
 #define BFS_HOLDER_INTERNAL_H
 
 #include "shared.h"
+#include "watchdog.h"
 
 #include <sys/signalfd.h>
 #include <sys/types.h>
@@ -49,11 +50,23 @@ struct bfs_holder {
 	int ready_fd; /* -1: nobody waits, or has been told */
 	int signal_fd;
 	pid_t worker;
+	bool serves; /* the worker, by its own word */
 	struct timespec started;
 	unsigned int early_deaths; /* in a row, each within a second */
 	bool abandoned;            /* the mount; what is in the pool stays */
 	struct bfs_successor next;
+	struct bfs_watchdog watchdog;
+	int64_t next_look_ms;
+	pid_t probe; /* a process that asks the worker something, or 0 */
 };
+
+static inline int64_t bfs_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
 
 /* A worker from holder->program_fd, or from successor->program_fd: its process
  * id, or a negative errno. */
@@ -81,5 +94,11 @@ bool bfs_reload_worker_ended(struct bfs_holder *holder);
 
 /* The successor has ended before it was the worker. */
 void bfs_reload_successor_ended(struct bfs_holder *holder, int status);
+
+/* The watchdog, as with a successor: from when a worker serves, for how long to
+ * poll, and after that. */
+void bfs_watch_begin(struct bfs_holder *holder);
+int bfs_watch_timeout(const struct bfs_holder *holder, int timeout_ms);
+void bfs_watch_look(struct bfs_holder *holder);
 
 #endif

@@ -84,23 +84,22 @@ static int parse_reserve(const char *value, struct bfs_mount_options *options)
 	return 0;
 }
 
-/* Milliseconds: digits and nothing else. */
-static int parse_ms(const char *what, const char *value, uint32_t min,
-		    uint32_t max, uint32_t *ret_ms)
+/* Digits and nothing else. */
+static int parse_number(const char *what, const char *value, uint32_t min,
+			uint32_t max, const char *unit, uint32_t *ret_number)
 {
 	const size_t n = strlen(value);
-	unsigned long ms;
+	unsigned long number;
 	char range[64];
 
 	if (n > 0 && n < 6 && strspn(value, "0123456789") == n) {
-		ms = strtoul(value, NULL, 10);
-		if (ms >= min && ms <= max) {
-			*ret_ms = (uint32_t)ms;
+		number = strtoul(value, NULL, 10);
+		if (number >= min && number <= max) {
+			*ret_number = (uint32_t)number;
 			return 0;
 		}
 	}
-	snprintf(range, sizeof(range), "not milliseconds from %u to %u", min,
-		 max);
+	snprintf(range, sizeof(range), "not %s from %u to %u", unit, min, max);
 	return refuse(what, value, range);
 }
 
@@ -108,15 +107,15 @@ static int parse_ms(const char *what, const char *value, uint32_t min,
 static int parse_pressure_stall(const char *value,
 				struct bfs_mount_options *options)
 {
-	return parse_ms("pressure_stall=", value, 0, 10000,
-			&options->config.pressure_stall_ms);
+	return parse_number("pressure_stall=", value, 0, 10000, "milliseconds",
+			    &options->config.pressure_stall_ms);
 }
 
 static int parse_pressure_window(const char *value,
 				 struct bfs_mount_options *options)
 {
-	return parse_ms("pressure_window=", value, 500, 10000,
-			&options->config.pressure_window_ms);
+	return parse_number("pressure_window=", value, 500, 10000,
+			    "milliseconds", &options->config.pressure_window_ms);
 }
 
 static int parse_spec(const char *value, struct bfs_mount_options *options)
@@ -153,6 +152,12 @@ static int parse_debug(const char *value, struct bfs_mount_options *options)
 	return 0;
 }
 
+static int parse_watchdog(const char *value, struct bfs_mount_options *options)
+{
+	return parse_number("watchdog=", value, 0, 86400, "seconds",
+			    &options->config.watchdog_s);
+}
+
 #define MOUNT_FLAG(word, bits_set, bits_clear)                                 \
 	{ .name = word, .set = bits_set, .clear = bits_clear }
 
@@ -181,6 +186,8 @@ static const struct mount_option table[] = {
 	  .help = "MS: purge when processes waited so long for memory; 0: never" },
 	{ .name = "pressure_window=", .parse = parse_pressure_window,
 	  .help = "MS: within so long, 500 to 10000 (default: 2000)" },
+	{ .name = "watchdog=", .parse = parse_watchdog,
+	  .help = "S: replace a worker that hangs for so long (30); 0: never" },
 	{ .name = "io_uring", .flag_at = CONFIG_AT(io_uring),
 	  .help = "requests by io_uring: faster, but no worker takes over" },
 	{ .name = "options=", .parse = parse_spec,
@@ -349,7 +356,8 @@ int bfs_mount_options_parse(int argc, char **argv,
 		.config = { .fsname = "bufferfs",
 			    .reserve = BFS_RESERVE_DEFAULT,
 			    .pressure_stall_ms = 100,
-			    .pressure_window_ms = 2000 },
+			    .pressure_window_ms = 2000,
+			    .watchdog_s = 30 },
 		.flags = MS_NOSUID | MS_NODEV,
 	};
 	int r = parse_command_line(argc, argv, &options);

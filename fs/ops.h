@@ -118,10 +118,12 @@ static inline void bfs_flush_page_cache(const struct bfs_fs *fs, uint64_t nodeid
 
 /*
  * Around what may allocate for long: a signal to the client that waits ends it
- * with EINTR. BFS_INTERRUPTIBLE(req); holds to the end of the scope.
+ * with EINTR, and each step counts as progress. BFS_INTERRUPTIBLE(req); holds to
+ * the end of the scope.
  */
 static inline bool bfs_is_interrupted(void *req)
 {
+	bfs_fs_of(req)->shared->progress++;
 	return fuse_req_interrupted(req);
 }
 

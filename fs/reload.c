@@ -29,14 +29,6 @@ enum {
 	TAKE_OVER_MS = 120 * 1000,
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -165,7 +157,7 @@ static int start(struct bfs_holder *h)
 		return r;
 	next->pid = r;
 	next->stage = BFS_SUCCESSOR_PREPARES;
-	next->until_ms = now_ms() + PREPARE_MS;
+	next->until_ms = bfs_now_ms() + PREPARE_MS;
 	return 0;
 }
 
@@ -222,7 +214,7 @@ int bfs_reload_timeout(const struct bfs_holder *h, int timeout_ms)
 
 	if (h->next.stage == BFS_SUCCESSOR_NONE)
 		return timeout_ms;
-	left = h->next.until_ms - now_ms();
+	left = h->next.until_ms - bfs_now_ms();
 	return left < 0 ? 0 : left < timeout_ms ? (int)left : timeout_ms;
 }
 
@@ -232,7 +224,7 @@ static void end_old_worker(struct bfs_holder *h)
 		h->next.pid, h->worker);
 	kill(h->worker, BFS_END_SIGNAL);
 	h->next.stage = BFS_SUCCESSOR_ENDS_OLD;
-	h->next.until_ms = now_ms() + END_MS;
+	h->next.until_ms = bfs_now_ms() + END_MS;
 }
 
 static void be_late(struct bfs_holder *h)
@@ -276,7 +268,7 @@ void bfs_reload_go_on(struct bfs_holder *h)
 		h->program_fd = bfs_fd_take(&next->program_fd);
 		close(before);
 		end(next, NULL);
-	} else if (now_ms() >= next->until_ms) {
+	} else if (bfs_now_ms() >= next->until_ms) {
 		be_late(h);
 	}
 }
@@ -295,9 +287,10 @@ bool bfs_reload_worker_ended(struct bfs_holder *h)
 		return false;
 	}
 	h->worker = next->pid;
+	h->serves = false;
 	clock_gettime(CLOCK_MONOTONIC, &h->started);
 	next->stage = BFS_SUCCESSOR_TAKES_OVER;
-	next->until_ms = now_ms() + TAKE_OVER_MS;
+	next->until_ms = bfs_now_ms() + TAKE_OVER_MS;
 	return true;
 }
 

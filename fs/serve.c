@@ -113,8 +113,8 @@ static void leave_reading(void)
 	if (threads.ending)
 		leave_request();
 	threads.reading--;
-	threads.working++;
 	threads.requests++;
+	fs->shared->working = ++threads.working;
 	if (threads.reading == 0 && is_request_waiting())
 		add_reader();
 	if (!threads.active) {
@@ -130,7 +130,9 @@ static bool return_to_reading(void)
 	bool stay = true;
 
 	pthread_mutex_lock(&threads.lock);
-	if (--threads.working == 0 && threads.ending)
+	fs->shared->working = --threads.working;
+	fs->shared->progress++;
+	if (threads.working == 0 && threads.ending)
 		pthread_cond_broadcast(&threads.idle);
 	if (threads.reading == 0 || is_request_waiting()) {
 		threads.reading++;

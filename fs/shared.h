@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define BFS_SHARED_MAGIC 0x42554653u /* "BUFS" */
-#define BFS_SHARED_VERSION 3u
+#define BFS_SHARED_VERSION 4u
 
 /* As the place needs it that has to have it: see pressure.h. */
 #define BFS_RESERVE_DEFAULT UINT64_MAX
@@ -49,6 +49,7 @@ struct bfs_config {
 	uint64_t reserve;              /* bytes; 0: none; BFS_RESERVE_DEFAULT */
 	uint32_t pressure_stall_ms;    /* 0: pressure is not asked for */
 	uint32_t pressure_window_ms;
+	uint32_t watchdog_s;           /* 0: none */
 	bool own_pool;                 /* we made it: nobody else writes it */
 	bool adopted_pool;             /* it may hold buffers from before */
 	bool keep;                     /* an own pool, when we end */
@@ -115,6 +116,9 @@ struct bfs_shared {
 	int32_t holder_pid;
 	_Atomic int32_t worker_pid;
 	uint32_t workers_started;
+	_Atomic uint32_t working;   /* requests that the worker has read and not
+				       answered */
+	_Atomic uint64_t progress;  /* see watchdog.h */
 	uint32_t init_size;
 	uint32_t init_reply_size;   /* 0: libfuse has sent it */
 	unsigned char init_request[BFS_INIT_REQUEST_MAX];

@@ -96,6 +96,7 @@ static int take_over(void)
 
 	fs.shared->workers_started++;
 	fs.shared->worker_pid = getpid(); /* before anybody can ask */
+	fs.shared->working = 0;
 	if ((r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
 	    (r = bfs_journal_create(fs.shared, &fs.journal)) < 0)
 		return r;

@@ -25,7 +25,7 @@ load helper
 @test "only what runs the session or replies includes a FUSE header" {
 	run grep -lE '#include .*(fuse_lowlevel\.h|ops\.h)' "$SOURCE"/fs/*.[ch]
 	for file in $output; do
-		[[ $(basename "$file") =~ ^(ops.*|notify\.c|session\.c|worker\.c)$ ]] ||
+		[[ $(basename "$file") =~ ^(ops.*|notify\.c|session\.c|serve\.c|worker\.c)$ ]] ||
 			fail "$file includes a FUSE header"
 	done
 }
