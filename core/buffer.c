@@ -69,7 +69,7 @@ static struct iobuf_physical physical_of(const struct iobuf_spec *spec)
 }
 
 /* Between the build and the pin, compaction may have moved a page: look once
- * more. -EAGAIN when it did. */
+ * more. -ESTALE when it did. */
 static int verify_in_place(const struct iobuf *b,
 			   const struct iobuf_physical *want,
 			   uint64_t *ret_longest)
@@ -81,7 +81,7 @@ static int verify_in_place(const struct iobuf *b,
 		return pagemap;
 	r = iobuf_frames_verify(pagemap, &b->mapping, want, ret_longest);
 	close(pagemap);
-	return r == -ENOMEM ? -EAGAIN : r;
+	return r == -ENOMEM ? -ESTALE : r;
 }
 
 /* Take a mapping and its locks and pins away. */
@@ -114,11 +114,11 @@ static int obtain_physical(struct iobuf *b, uint64_t *ret_longest)
 {
 	enum { TRIES = 3 };
 	const struct iobuf_physical want = physical_of(&b->spec);
-	int r = -EAGAIN;
+	int r = -ESTALE;
 
-	for (int i = 0; i < TRIES && r == -EAGAIN; i++)
+	for (int i = 0; i < TRIES && r == -ESTALE; i++)
 		r = obtain_physical_once(b, &want, ret_longest);
-	return r == -EAGAIN ? -ENOMEM : r;
+	return r == -ESTALE ? -ENOMEM : r;
 }
 
 /* Reserve the capacity and, unless pageable, wire it. */

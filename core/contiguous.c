@@ -50,19 +50,24 @@ struct build {
 };
 
 static _Thread_local struct {
-	bool (*check)(void *context);
+	int (*check)(void *context);
 	void *context;
 } interrupt;
 
-void iobuf_set_interrupt_check(bool (*check)(void *context), void *context)
+void iobuf_set_interrupt_check(int (*check)(void *context), void *context)
 {
 	interrupt.check = check;
 	interrupt.context = context;
 }
 
+static int interruption(void)
+{
+	return interrupt.check ? interrupt.check(interrupt.context) : 0;
+}
+
 static bool is_interrupted(void)
 {
-	return interrupt.check && interrupt.check(interrupt.context);
+	return interruption() < 0;
 }
 
 static uint64_t meminfo(const char *key)
@@ -481,14 +486,21 @@ static bool bind_to_cpu(cpu_set_t *ret_before)
 /* Builds take turns; who waits for one can be interrupted too. */
 static int take_turn(pthread_mutex_t *turn)
 {
-	const struct timespec pause = { .tv_nsec = 2 * 1000 * 1000 };
+	enum { LOOK_NS = 50 * 1000 * 1000 };
+	struct timespec until;
+	int r = 0;
 
-	while (pthread_mutex_trylock(turn)) {
-		if (is_interrupted())
-			return -EINTR;
-		nanosleep(&pause, NULL);
+	while (r == 0 && pthread_mutex_trylock(turn) != 0) {
+		if ((r = interruption()) < 0)
+			break;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += LOOK_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		if (pthread_mutex_clocklock(turn, CLOCK_MONOTONIC, &until) == 0)
+			break;
 	}
-	return 0;
+	return r;
 }
 
 int iobuf_physical_build(int fd, uint64_t size, const struct iobuf_physical *want,

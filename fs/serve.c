@@ -20,11 +20,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS_PARKED_MAX = 4, THREADS_MAX = 256 };
+enum { THREADS_PARKED_MAX = 4, THREADS_MAX = 1024, LONG_OPERATIONS_MAX = 512 };
 
 static struct bfs_fs *fs;
 
@@ -228,6 +229,30 @@ static void *wait_for_end(void *argument)
 		;
 	end_process(BFS_EXIT_HANDED_OVER);
 	return argument;
+}
+
+/* Of those that take long, how many there are, and is this thread's one? */
+static atomic_uint long_operations;
+static _Thread_local bool is_long;
+
+int bfs_may_go_on(void *req)
+{
+	bfs_fs_of(req)->shared->progress++;
+	if (!is_long && ++long_operations > LONG_OPERATIONS_MAX) {
+		long_operations--;
+		return -EAGAIN;
+	}
+	is_long = true;
+	return fuse_req_interrupted(req) ? -EINTR : 0;
+}
+
+void bfs_end_interruptible(const int *unused)
+{
+	(void)unused;
+	iobuf_set_interrupt_check(NULL, NULL);
+	if (is_long)
+		long_operations--;
+	is_long = false;
 }
 
 static void *serve(void *argument)

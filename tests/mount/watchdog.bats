@@ -44,6 +44,17 @@ teardown() { unmount_fs; }
 	umount "$below"
 }
 
+# They go one by one.
+@test "long contiguous allocations hold up nobody else, and are not taken for a hang" {
+	mkdir "$MNT/d"
+	run flood "$MNT/d" 400 10
+	echo "$output"
+	assert_success
+	assert_equal "$(state "$MNT" workers_started)" 1
+	run ls "$MNT/d"
+	assert_output ''
+}
+
 @test "watchdog= is seconds, 0 to a day" {
 	for bad in '' x -1 1s 86401 0x1; do
 		run "$BUILD/bin/bufferfs" -o "watchdog=$bad" "$BATS_TEST_TMPDIR"

@@ -152,11 +152,17 @@ static void without_the_right_to_see_frames_it_is_eperm(void **state)
 	run_in_child(create_without_the_right_to_see_frames);
 }
 
-static bool count_down(void *context)
+static int count_down(void *context)
 {
 	int *left = context;
 
-	return (*left)-- <= 0;
+	return (*left)-- <= 0 ? -EINTR : 0;
+}
+
+static int refuse_to_wait(void *context)
+{
+	(void)context;
+	return -EAGAIN;
 }
 
 static void a_creation_can_be_interrupted_and_leaves_nothing(void **state)
@@ -177,12 +183,12 @@ static void a_creation_can_be_interrupted_and_leaves_nothing(void **state)
 
 static sem_t entered, leave;
 
-static bool stop_here(void *context)
+static int stop_here(void *context)
 {
 	(void)context;
 	sem_post(&entered);
 	sem_wait(&leave);
-	return true;
+	return -EINTR;
 }
 
 static void *create_and_stop(void *ret_error)
@@ -195,7 +201,7 @@ static void *create_and_stop(void *ret_error)
 	return NULL;
 }
 
-static void waiting_for_another_creation_can_be_interrupted(void **state)
+static void waiting_for_another_creation_ends_with_what_the_check_says(void **state)
 {
 	struct iobuf_spec spec = resolved("contiguous,capacity=64M");
 	struct iobuf *b = NULL;
@@ -211,6 +217,8 @@ static void waiting_for_another_creation_can_be_interrupted(void **state)
 	sem_wait(&entered); /* it is in the middle of its build now */
 	iobuf_set_interrupt_check(count_down, &left);
 	assert_int_equal(iobuf_create(&spec, &b, NULL), -EINTR);
+	iobuf_set_interrupt_check(refuse_to_wait, NULL);
+	assert_int_equal(iobuf_create(&spec, &b, NULL), -EAGAIN);
 	iobuf_set_interrupt_check(NULL, NULL);
 	sem_post(&leave);
 	assert_int_equal(pthread_join(other, NULL), 0);
@@ -284,7 +292,7 @@ int main(void)
 		cmocka_unit_test(
 			a_creation_can_be_interrupted_and_leaves_nothing),
 		cmocka_unit_test(
-			waiting_for_another_creation_can_be_interrupted),
+			waiting_for_another_creation_ends_with_what_the_check_says),
 		cmocka_unit_test(segments_walk_the_runs),
 		cmocka_unit_test(
 			segments_of_wired_memory_cover_it_without_a_gap),

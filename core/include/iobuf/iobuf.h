@@ -214,10 +214,13 @@ int iobuf_attach(const struct iobuf_spec *spec, int fd, uint64_t length,
 
 /*
  * Let the creations of the calling thread be interrupted: `check` is asked
- * between the steps of those that can take long (contiguous and masked memory),
- * and when it returns true the creation fails with -EINTR. NULL: never.
+ * between the steps of those that can take long (contiguous and masked memory):
+ * 0 lets it go on, a negative errno ends it with -EINTR. While it waits for
+ * another thread's creation, which go one by one, that errno itself is what it
+ * fails with, so that a server can refuse to let too many of them wait. NULL:
+ * never.
  */
-void iobuf_set_interrupt_check(bool (*check)(void *context), void *context);
+void iobuf_set_interrupt_check(int (*check)(void *context), void *context);
 
 /*
  * Walk the physical memory of a buffer (Apple: getPhysicalSegment).
