@@ -86,13 +86,40 @@ static void announce_ready(struct bfs_holder *h)
 	h->ready_fd = -1;
 }
 
-static void unmount_on_request(const struct bfs_holder *h)
+/* Whoever waits for an answer keeps the mount busy, but not for long. */
+static void try_unmount(struct bfs_holder *h)
 {
+	const bool is_late = bfs_now_ms() >= h->unmount_until_ms;
 	int r = bfs_unmount(&h->shared->config);
 
+	if (r == -EBUSY && !is_late && bfs_has_requests(h))
+		return;
+	h->unmount_until_ms = 0;
 	if (r < 0)
 		bfs_log(LOG_WARNING, "not unmounted, %s: %s",
 			h->shared->config.mountpoint, strerror(-r));
+}
+
+static void unmount_on_request(struct bfs_holder *h)
+{
+	enum { WAIT_MS = 10 * 1000 };
+
+	h->unmount_until_ms = bfs_now_ms() + WAIT_MS;
+	try_unmount(h);
+	if (h->unmount_until_ms)
+		bfs_log(LOG_INFO, "requests at work are waited for before %s is "
+			"unmounted", h->shared->config.mountpoint);
+}
+
+/* For how many ms to poll at most. */
+static int timeout_of(const struct bfs_holder *h)
+{
+	/* The kernel says nothing of a worker that was killed and cannot end,
+	 * nor of requests that are answered. */
+	enum { LOOK_MS = 1000, UNMOUNT_LOOK_MS = 10 };
+
+	return bfs_watch_timeout(h, bfs_reload_timeout(
+			h, h->unmount_until_ms ? UNMOUNT_LOOK_MS : LOOK_MS));
 }
 
 /* A worker that dies at once, again and again, must not eat the machine. */
@@ -238,17 +265,17 @@ static void serve_signal(struct bfs_holder *h)
 /* Wait for a signal or the worker's end. False: it has ended. */
 static bool wait_for_event(struct bfs_holder *h, int *ret_status)
 {
-	/* The kernel says nothing of a worker that was killed and cannot end. */
-	enum { LOOK_MS = 1000, MOMENT_MS = 200 };
+	enum { MOMENT_MS = 200 };
 	struct pollfd fds[3] = { { h->signal_fd, POLLIN, 0 } };
 	int heard;
 
 	if (has_ended(h, ret_status))
 		return false;
-	heard = poll(fds, 1 + bfs_reload_poll(h, fds + 1),
-		     bfs_watch_timeout(h, bfs_reload_timeout(h, LOOK_MS)));
+	heard = poll(fds, 1 + bfs_reload_poll(h, fds + 1), timeout_of(h));
 	bfs_reload_go_on(h);
 	bfs_watch_look(h);
+	if (h->unmount_until_ms)
+		try_unmount(h);
 	if (fds[0].revents)
 		serve_signal(h);
 	if (heard > 0 || !is_stuck(h->worker))

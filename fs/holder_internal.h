@@ -57,6 +57,8 @@ struct bfs_holder {
 	struct bfs_successor next;
 	struct bfs_watchdog watchdog;
 	int64_t next_look_ms;
+	int64_t unmount_until_ms; /* 0: nobody wants it; else requests that are
+				     at work are waited for until then */
 	pid_t probe; /* a process that asks the worker something, or 0 */
 };
 
@@ -94,6 +96,9 @@ bool bfs_reload_worker_ended(struct bfs_holder *holder);
 
 /* The successor has ended before it was the worker. */
 void bfs_reload_successor_ended(struct bfs_holder *holder, int status);
+
+/* Requests that were read and not answered, or wait to be read. */
+bool bfs_has_requests(const struct bfs_holder *holder);
 
 /* The watchdog, as with a successor: from when a worker serves, for how long to
  * poll, and after that. */

@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "thread.h"
+#include "tree.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -200,6 +201,12 @@ static void look_for_request(void)
 	atomic_flag_clear(&looking);
 }
 
+/* Will the next mount find the pool as it is left? */
+static bool outlives_mount(void)
+{
+	return !fs->shared->config.own_pool || fs->shared->config.keep;
+}
+
 /* The worker ends as one, and leaves the mount to its holder: when requests are
  * answered that are being worked on, but not for long. */
 static _Noreturn void end_process(int status)
@@ -214,6 +221,8 @@ static _Noreturn void end_process(int status)
 	while (threads.working > 0 &&
 	       pthread_cond_timedwait(&threads.idle, &threads.lock, &until) == 0)
 		;
+	if (status == EXIT_SUCCESS && outlives_mount())
+		bfs_end_all_lives(fs);
 	_exit(status);
 }
 

@@ -138,9 +138,12 @@ int bfs_state_print_mount(const struct bfs_fs *fs, pid_t reader, char *buf,
 	if ((r = iobuf_spec_print(&fs->defaults, options, sizeof(options))) < 0)
 		return r;
 	line(&p, "version=%s\nholder_pid=%d\nworker_pid=%d\n"
-	     "workers_started=%u\nmountpoint=%s\npool=%s\n",
+	     "workers_started=%u\nrequests=%u\nmountpoint=%s\npool=%s\n",
 	     BFS_VERSION, shared->holder_pid, shared->worker_pid,
-	     shared->workers_started, shared->config.mountpoint,
+	     shared->workers_started,
+	     /* but for the one that asks */
+	     shared->working ? shared->working - 1 : 0,
+	     shared->config.mountpoint,
 	     shared->config.pool);
 	line_bytes(&p, "size", (uint64_t)vfs.f_blocks * vfs.f_frsize);
 	line_bytes(&p, "used",

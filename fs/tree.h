@@ -119,6 +119,10 @@ void bfs_names_gone(struct bfs_fs *fs, uint64_t nodeid);
  * life says so. No lock is to be held. */
 void bfs_end_life(struct bfs_fs *fs, uint64_t nodeid);
 
+/* The mount is gone, and the kernel tells no more of what it has closed: all of
+ * it is. Waits until the names are gone that have to. */
+void bfs_end_all_lives(struct bfs_fs *fs);
+
 /* A directory, O_PATH, in which `name` is to be an entry: -EINVAL if that cannot
  * be. */
 int bfs_open_directory(struct bfs_fs *fs, uint64_t nodeid, const char *name);

@@ -380,3 +380,22 @@ void bfs_end_life(struct bfs_fs *fs, uint64_t nodeid)
 	end_last_close(inode);
 	bfs_inode_unlock(fs->inodes, inode);
 }
+
+static void close_all(void *context, uint64_t nodeid)
+{
+	struct bfs_fs *fs = context;
+	struct bfs_inode *inode = bfs_inode_lock(fs->inodes, nodeid);
+
+	if (!inode)
+		return;
+	while (inode->slot && inode->slot->opens)
+		bfs_inode_drop_open(fs->inodes, inode, true, 0);
+	bfs_inode_unlock(fs->inodes, inode);
+	bfs_end_life(fs, nodeid);
+}
+
+void bfs_end_all_lives(struct bfs_fs *fs)
+{
+	bfs_inode_each(fs->inodes, BFS_SLOT_LASTCLOSE, close_all, fs);
+	bfs_search_wait();
+}

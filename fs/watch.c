@@ -63,6 +63,11 @@ static bool is_request_waiting(const struct bfs_holder *h)
 	return poll(&fd, 1, 0) > 0 && fd.revents & POLLIN;
 }
 
+bool bfs_has_requests(const struct bfs_holder *h)
+{
+	return h->shared->working > 0 || is_request_waiting(h);
+}
+
 void bfs_watch_look(struct bfs_holder *h)
 {
 	const struct bfs_shared *shared = h->shared;

@@ -1,11 +1,12 @@
 # A worker that hangs is replaced, one that works for long is not.
 load helper
+load below
 
 setup() {
 	mount_fs -o size=1G,watchdog=1,reserve=0,pressure_stall=0
 	echo hello >"$MNT/file"
 }
-teardown() { unmount_fs; }
+teardown() { unmount_below; }
 
 @test "a worker that does not read is replaced, and the request answered" {
 	old=$(worker)
@@ -19,29 +20,21 @@ teardown() { unmount_fs; }
 	assert_output 1
 }
 
-# What it has read does not wait any more: only the probe tells. A pool that is
-# another bufferfs hangs when that one is told to.
+# What it has read does not wait any more: only the probe tells.
 @test "a worker that hangs with what it has read is replaced, and the request answered" {
-	local below=$BATS_TEST_TMPDIR/below
-	mkdir "$below"
-	"$BUILD/bin/bufferfs" -o size=64M,watchdog=0 "$below"
-	mkdir "$below/pool"
 	unmount_fs
-	mount_fs -o "pool=$below/pool,watchdog=1"
-	local old hanging
+	mount_over_below watchdog=1
+	local old
 	old=$(worker)
-	hanging=$(state "$below" worker_pid)
-	kill -STOP "$hanging"
+	hang
 	timeout 60 mkdir "$MNT/made" 3>&- &
 	local client=$! heard=0 status=0
 	wait_for_log "worker $old has answered nothing" || heard=$?
-	kill -CONT "$hanging"
+	go_on
 	wait "$client" || status=$?
 	assert_equal "$heard $status" "0 0"
 	assert [ -d "$MNT/made" ]
 	assert_not_equal "$(worker)" "$old"
-	unmount_fs
-	umount "$below"
 }
 
 # They go one by one.
