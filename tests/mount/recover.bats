@@ -120,7 +120,16 @@ END
 	spec adopted 'wired,capacity=1M,tag=old'
 	printf bytes | dd of=adopted conv=notrunc status=none
 	echo text >plain
+	chown 12:34 plain
 	chmod 640 plain
+	touch -d '2001-02-03 04:05' plain
+	setfattr -n user.colour -v red plain
+	ln plain link
+	ln -s plain symbolic
+	mkfifo -m 600 fifo
+	mkdir dir
+	setfattr -n user.iobuf -v capacity=8K,tag=inherited dir
+	before=$(find . -printf '%p %y %m %U %G %n %s %T@ %l\n' | sort)
 	coproc MAPPER { exec "$BUILD/bin/mapper" adopted 1048576 3>&-; }
 	read -r line <&"${MAPPER[0]}"
 	old_worker=$(worker)
@@ -135,13 +144,63 @@ END
 	run grep -c 'adopted the pool' "$LOG"
 	assert_output 1
 	assert_equal "$(cat "$MNT/plain")" text
-	assert_equal "$(stat -c %a "$MNT/plain")" 640
+	assert_equal "$(cd "$MNT" && find . -printf '%p %y %m %U %G %n %s %T@ %l\n' | sort)" "$before"
+	assert_equal "$(getfattr --absolute-names --only-values -n user.colour "$MNT/plain")" red
+	assert_equal "$(getfattr --absolute-names --only-values -n user.iobuf.tag "$MNT/dir")" inherited
 	assert_equal "$(head -c 5 "$MNT/adopted")" bytes
 	assert_equal "$(getfattr --absolute-names --only-values -n user.iobuf.tag "$MNT/adopted")" old
 	eventually state_is "$MNT/adopted" wired 1048576
 	echo 'put 0 BYTES' >&"${MAPPER[1]}"
 	read -r line <&"${MAPPER[0]}"
 	assert_equal "$(head -c 5 "$MNT/adopted")" BYTES
+}
+
+# A process that is left of it, and cannot end, keeps the connection: the kernel
+# does not say that nobody answers.
+@test "a dead mount that something keeps open is detached, and its pool adopted" {
+	echo text >plain
+	cd /
+	coproc MAPPER { exec python3 -c "
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None)
+pidfd_getfd = 438
+worker = int(sys.argv[1])
+for n in os.listdir('/proc/%d/fd' % worker):
+    if os.readlink('/proc/%d/fd/%s' % (worker, n)) == '/dev/fuse':
+        libc.syscall(pidfd_getfd, os.pidfd_open(worker), int(n), 0)
+print('kept', flush=True)
+signal.pause()
+" "$(worker)" 3>&-; }
+	read -r line <&"${MAPPER[0]}"
+	assert_equal "$line" kept
+	old_worker=$(worker)
+	kill -9 "$(cat "$BATS_FILE_TMPDIR/holder")"
+	tail --pid="$old_worker" -s 0.05 -f /dev/null
+	cat "$MNT/plain" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	client=$!
+	waits() { grep -qs request_wait_answer "/proc/$client/stack"; }
+	eventually waits
+
+	mount_fs
+	run grep -c 'detached the dead mount' "$LOG"
+	assert_output 1
+	assert_equal "$(cat "$MNT/plain")" text
+	status=0
+	wait "$client" || status=$?
+	assert_equal "$status" 1
+	assert_regex "$(cat "$BATS_TEST_TMPDIR/out")" \
+		'Software caused connection abort|Transport endpoint is not connected'
+}
+
+@test "a mount that does not answer, and may again, is left alone" {
+	local worker
+	worker=$(worker)
+	kill -STOP "$worker"
+	run timeout 60 "$BUILD/bin/bufferfs" "$MNT"
+	kill -CONT "$worker"
+	assert_failure 1
+	assert_output --partial 'another bufferfs serves it'
+	assert_equal "$(worker)" "$worker"
 }
 
 @test "a log that nobody reads does not end the daemon" {
