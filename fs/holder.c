@@ -154,14 +154,23 @@ static void abandon_mount(struct bfs_holder *h)
 		r < 0 ? "could not be detached" : "is unmounted");
 }
 
+/* However its last worker ended. */
+static bool is_mount_gone(const struct bfs_holder *h)
+{
+	struct pollfd fd = { .fd = h->fuse_fd };
+
+	return poll(&fd, 1, 0) > 0 && fd.revents & POLLERR;
+}
+
 /*
  * Deal with a worker's end. 1: it ended for good, because the mount is gone,
  * it never came to serve, or nobody can take over; 0: another one runs.
  */
 static int worker_ended(struct bfs_holder *h, int status)
 {
-	if (WIFEXITED(status) &&
-	    (WEXITSTATUS(status) == EXIT_SUCCESS || !h->shared->agreed))
+	if (is_mount_gone(h) ||
+	    (WIFEXITED(status) &&
+	     (WEXITSTATUS(status) == EXIT_SUCCESS || !h->shared->agreed)))
 		return 1;
 	if (bfs_reload_worker_ended(h))
 		return 0;

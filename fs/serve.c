@@ -26,6 +26,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 enum { THREADS_PARKED_MAX = 4, THREADS_MAX = 1024, LONG_OPERATIONS_MAX = 512 };
 
 static struct bfs_fs *fs;
@@ -207,6 +211,14 @@ static bool outlives_mount(void)
 	return !fs->shared->config.own_pool || fs->shared->config.keep;
 }
 
+/* _exit(2) leaves that out, and exit(3) would end what other threads work on. */
+static void look_for_leaks(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	__lsan_do_leak_check();
+#endif
+}
+
 /* The worker ends as one, and leaves the mount to its holder: when requests are
  * answered that are being worked on, but not for long. */
 static _Noreturn void end_process(int status)
@@ -223,6 +235,7 @@ static _Noreturn void end_process(int status)
 		;
 	if (status == EXIT_SUCCESS && outlives_mount())
 		bfs_end_all_lives(fs);
+	look_for_leaks();
 	_exit(status);
 }
 

@@ -219,6 +219,7 @@ int bfs_session_open(struct bfs_fs *fs)
 	bfs_ops_dir(&ops);
 	bfs_ops_xattr(&ops);
 	fs->session = fuse_session_new(&args, &ops, sizeof(ops), fs);
+	fuse_opt_free_args(&args);
 	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
 	if (!fs->session || fuse_session_mount(fs->session, path) < 0)
 		return -EIO;

@@ -76,3 +76,15 @@ has_read() {
 	run ls "$BATS_TEST_TMPDIR/pool"
 	assert_output ''
 }
+
+@test "a worker that dies when the mount is gone is the last one" {
+	mount_fs -o watchdog=0
+	local worker
+	worker=$(worker)
+	kill -STOP "$worker"
+	python3 -c "import ctypes; ctypes.CDLL(None).umount2(b'$MNT', 0)"
+	kill -9 "$worker"
+	tail --pid="$HOLDER" -s 0.05 -f /dev/null 3>&-
+	run grep -c serves "$LOG"
+	assert_output 1
+}
