@@ -9,8 +9,9 @@
 /*
  * Places for notes. A request takes one when it begins and gives it back at its
  * end, so that there are as many in use as threads. Those that are left of an
- * earlier worker wait for their requests; most have been answered, and never
- * come: what they occupy is taken when nothing else is left.
+ * earlier worker wait for their requests; those that have been answered never
+ * come: what they occupy is taken when nothing else is left, the oldest first.
+ * The kernel counts its requests.
  */
 enum place_use { PLACE_FREE, PLACE_TAKEN, PLACE_LEFT };
 
@@ -102,17 +103,24 @@ bool bfs_journal_is_on(const struct bfs_journal *journal)
 	return journal && request.unique;
 }
 
+static int oldest_left(const struct bfs_journal *j)
+{
+	int oldest = -1;
+
+	for (int i = 0; i < BFS_JOURNAL_MAX; i++)
+		if (j->use[i] == PLACE_LEFT &&
+		    (oldest < 0 || j->notes[i].unique < j->notes[oldest].unique))
+			oldest = i;
+	return oldest;
+}
+
 /* -1: more threads than places; then a request goes without. */
 static int take_place(struct bfs_journal *j)
 {
-	int place = -1;
+	int place;
 
 	pthread_mutex_lock(&j->lock);
-	if (j->free_count)
-		place = j->free[--j->free_count];
-	for (int i = 0; i < BFS_JOURNAL_MAX && place < 0; i++)
-		if (j->use[i] == PLACE_LEFT)
-			place = i;
+	place = j->free_count ? j->free[--j->free_count] : oldest_left(j);
 	if (place >= 0)
 		j->use[place] = PLACE_TAKEN;
 	pthread_mutex_unlock(&j->lock);

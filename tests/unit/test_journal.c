@@ -399,6 +399,30 @@ static void test_full_journal_makes_room_for_new_requests(void **state)
 	bfs_journal_destroy(fs.journal);
 }
 
+/* Nor does any that is still to come lose its note to another. */
+static void test_full_journal_gives_up_its_oldest_note(void **state)
+{
+	const uint64_t newest = 2 * BFS_JOURNAL_MAX;
+	uint64_t before[2];
+
+	(void)state;
+	for (uint32_t i = 0; i < BFS_JOURNAL_MAX; i++)
+		fs.shared->journal[i] = (struct bfs_journal_note){
+			newest - 2 * i, BFS_JOURNAL_MKDIR, { 0 }
+		};
+	bfs_journal_create(fs.shared, &fs.journal);
+	bfs_journal_request(fs.journal, newest + 2, false);
+	bfs_journal_begin(fs.journal, BFS_JOURNAL_MKDIR, 0, 0);
+	bfs_journal_end(fs.journal);
+	bfs_journal_request(fs.journal, newest, true);
+	assert_true(bfs_journal_begun(fs.journal, BFS_JOURNAL_MKDIR, before));
+	bfs_journal_end(fs.journal);
+	bfs_journal_request(fs.journal, 2, true);
+	assert_false(bfs_journal_begun(fs.journal, BFS_JOURNAL_MKDIR, before));
+	bfs_journal_end(fs.journal);
+	bfs_journal_destroy(fs.journal);
+}
+
 /* Whatever is there, requests are served. */
 static void test_corrupt_journal_harms_nobody(void **state)
 {
@@ -462,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_corrupt_journal_harms_nobody),
 		over_pool(test_note_of_another_operation_counts_for_nothing),
 		over_pool(test_full_journal_makes_room_for_new_requests),
+		over_pool(test_full_journal_gives_up_its_oldest_note),
 		over_pool(test_nothing_is_noted_without_a_request),
 	};
 
