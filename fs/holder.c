@@ -122,16 +122,29 @@ static int timeout_of(const struct bfs_holder *h)
 			h, h->unmount_until_ms ? UNMOUNT_LOOK_MS : LOOK_MS));
 }
 
-/* A worker that dies at once, again and again, must not eat the machine. */
+/* Nobody else killed it, nor was it told to end. */
+static bool has_crashed(const struct bfs_holder *h, int status)
+{
+	if (h->hangs)
+		return true;
+	return WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL
+				   : WEXITSTATUS(status) != BFS_EXIT_HANDED_OVER;
+}
+
+/* A worker that dies at once, again and again, must not eat the machine. Who
+ * kills one that serves has his own pace. */
 static void wait_before_restart(struct bfs_holder *h)
 {
 	struct timespec now, pause = { 0 };
 	double lived;
+	bool early;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	lived = (double)(now.tv_sec - h->started.tv_sec) +
 		(double)(now.tv_nsec - h->started.tv_nsec) / 1e9;
-	h->early_deaths = lived < 1.0 ? h->early_deaths + 1 : 0;
+	early = lived < 1.0 && (h->shared->crashed ||
+				h->shared->worker_pid != h->worker);
+	h->early_deaths = early ? h->early_deaths + 1 : 0;
 	if (h->early_deaths < 10)
 		return;
 	pause.tv_nsec = 100 * 1000 * 1000;
@@ -172,6 +185,8 @@ static int worker_ended(struct bfs_holder *h, int status)
 	    (WIFEXITED(status) &&
 	     (WEXITSTATUS(status) == EXIT_SUCCESS || !h->shared->agreed)))
 		return 1;
+	h->shared->crashed = has_crashed(h, status);
+	h->hangs = false;
 	if (bfs_reload_worker_ended(h))
 		return 0;
 	bfs_log(LOG_ERR, "worker %d %s %d%s", h->worker,

@@ -51,6 +51,7 @@ struct bfs_holder {
 	int signal_fd;
 	pid_t worker;
 	bool serves; /* the worker, by its own word */
+	bool hangs;  /* and is killed for that */
 	struct timespec started;
 	unsigned int early_deaths; /* in a row, each within a second */
 	bool abandoned;            /* the mount; what is in the pool stays */

@@ -132,8 +132,8 @@ void bfs_end_interruptible(const int *unused);
 
 /*
  * The request at hand, which a new worker may get a second time. The loop tells
- * its unique with bfs_request_begin(); false: workers have died over it three
- * times, it is to be refused. Either way it ends with bfs_request_end(), when it
+ * its unique with bfs_request_begin(); false: three workers have crashed over it,
+ * it is to be refused. Either way it ends with bfs_request_end(), when it
  * is answered.
  */
 bool bfs_request_begin(struct bfs_fs *fs, uint64_t unique);

@@ -16,16 +16,21 @@ static __thread struct {
 	bool again; /* a worker before us may have done it */
 } request;
 
-/* Count the workers that got it: one that kills them must not go on. */
+/*
+ * Count the workers that died over it: three that crashed are enough. One that
+ * was killed had no part in that, as a rule, but for the kernel's killer, which
+ * looks for whoever takes much memory: so that counts too, for little.
+ */
 static bool is_poison(struct bfs_fs *fs)
 {
-	enum { ATTEMPTS_MAX = 3 };
+	enum { KILLED = 1, CRASHED = 8, WEIGHT_MAX = 3 * CRASHED };
 	struct bfs_attempts *a =
 		&fs->shared->attempts[request.unique / 2 % BFS_COUNTED_MAX];
 
 	if (a->unique != request.unique)
 		*a = (struct bfs_attempts){ request.unique, 0 };
-	return ++a->count >= ATTEMPTS_MAX;
+	a->weight += fs->shared->crashed ? CRASHED : KILLED;
+	return a->weight >= WEIGHT_MAX;
 }
 
 bool bfs_request_begin(struct bfs_fs *fs, uint64_t unique)

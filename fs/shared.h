@@ -100,7 +100,7 @@ static inline uint64_t bfs_request_tag(uint64_t unique)
 /* A request that workers died over. */
 struct bfs_attempts {
 	uint64_t unique;
-	uint32_t count;
+	uint32_t weight; /* of their deaths: see ops_open.c */
 };
 
 /* What a request found before it ran. */
@@ -127,6 +127,7 @@ struct bfs_shared {
 	bool agreed_passthrough;    /* by that answer */
 	bool passthrough;           /* and takes backing files */
 	bool io_uring;              /* and sends requests by it */
+	bool crashed;               /* the worker before: nobody killed it */
 	bool counted_pool;          /* an adopted one: slots tell what counts as
 				       its owners' */
 	int32_t highest_backing_id; /* ever registered */

@@ -86,6 +86,7 @@ void bfs_watch_look(struct bfs_holder *h)
 	case BFS_WATCHDOG_HANGS:
 		bfs_log(LOG_ERR, "worker %d has answered nothing for %u s: "
 			"killed", h->worker, shared->config.watchdog_s);
+		h->hangs = true;
 		kill(h->worker, SIGKILL);
 		break;
 	}
