@@ -293,8 +293,11 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 	    (r = check_owner(file, &record, flags, ret_reason)) < 0)
 		return r;
 	if (file->record.present && is_same(&record, &file->record) &&
-	    (bfs_record_is_fixed(&record) || file->record.flags == flags))
+	    (bfs_record_is_fixed(&record) || file->record.flags == flags)) {
+		/* Its worker may have died between that and this. */
+		bfs_file_note_life(file);
 		return set_first_length(file, &record);
+	}
 	if ((r = iobuf_spec_supported(&record.spec, ret_reason)) < 0 ||
 	    (r = check_datapath(file, &record.spec, ret_reason)) < 0)
 		return r;

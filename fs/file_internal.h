@@ -55,6 +55,17 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 int bfs_file_undo_conversion(struct bfs_file *file);
 
 /*
+ * aside.c: copy the first `size` bytes of a locked buffer to where the next
+ * worker finds them; ret_fd is for the caller to close. open: find them, a
+ * descriptor; -ENOENT when nothing was set aside, -ESTALE when that is lost.
+ * drop: they are not needed any more, if there are any.
+ */
+int bfs_aside_make(struct bfs_file *file, uint64_t size, int *ret_fd);
+int bfs_aside_open(struct bfs_file *file);
+void bfs_aside_drop(struct bfs_file *file);
+int bfs_copy_bytes(int from, int to, uint64_t size);
+
+/*
  * charge.c: count what the buffer will have, all in all, if it is what the
  * record says: its capacity, or of an elastic wired buffer its size. -EDQUOT
  * over its owner's limit, after a moment; -ENOMEM over another; -ENFILE. Then

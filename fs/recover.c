@@ -40,15 +40,30 @@ static void undo_allocation(void *context, uint64_t nodeid)
 		drop_slot(fs, nodeid);
 	if (r < 0 || !file.inode->slot)
 		return;
-	if (file.record.flags & BFS_RECORD_CONVERTING) {
-		if (bfs_file_undo_conversion(&file) < 0)
-			return;
-	} else if (file.record.spec.capacity == 0) {
+	if (file.record.spec.capacity == 0) {
 		if (ftruncate(file.fd, 0) < 0)
 			return;
 		file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_WIRED;
 	}
 	file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_ALLOCATING;
+}
+
+/* Here too; but what it was before had contents. */
+static void undo_conversion(void *context, uint64_t nodeid)
+{
+	struct bfs_fs *fs = context;
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
+
+	if (r == -ESTALE)
+		drop_slot(fs, nodeid);
+	if (r < 0 || !file.inode->slot)
+		return;
+	if ((r = bfs_file_undo_conversion(&file)) == 0)
+		file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_CONVERTING;
+	else
+		bfs_log(LOG_ERR, "a buffer is neither what it was nor what it "
+			"was to be: %s", strerror(-r));
 }
 
 /* What the last worker counted, before anybody asks for more. */
@@ -153,6 +168,7 @@ void bfs_files_recover(struct bfs_fs *fs)
 	struct bfs_shared *shared = fs->shared;
 
 	bfs_inode_each(fs->inodes, BFS_SLOT_ALLOCATING, undo_allocation, fs);
+	bfs_inode_each(fs->inodes, BFS_SLOT_CONVERTING, undo_conversion, fs);
 	bfs_inode_each(fs->inodes, BFS_SLOT_WIRED | BFS_SLOT_CHARGED,
 		       count_again, fs);
 	if (fs->owners && shared->config.adopted_pool && !shared->counted_pool) {

@@ -15,9 +15,8 @@
  * A fixed buffer may be mapped over all of its capacity: it may only grow, where
  * it is.
  *
- * A physical run has to be built anew. Its contents are in a file without a
- * name for that moment, which a worker's death would lose; the buffer is empty
- * then, and the request, when it comes again, is refused.
+ * A physical run has to be built anew. Its contents are set aside first, which
+ * the mark says, too: see aside.c.
  */
 #include "file_internal.h"
 
@@ -130,16 +129,22 @@ static int wire(struct bfs_file *file, const struct bfs_record *record,
 	return r;
 }
 
+static int mark(struct bfs_file *file, uint64_t length)
+{
+	struct bfs_record marked = file->record;
+
+	marked.flags |= BFS_RECORD_CONVERTING;
+	marked.length = length;
+	return bfs_file_store(file, &marked);
+}
+
 static int convert_in_place(struct bfs_file *file,
 			    const struct bfs_record *record)
 {
-	struct bfs_record marked = file->record;
 	struct iobuf *buffer = NULL;
 	int r;
 
-	marked.flags |= BFS_RECORD_CONVERTING;
-	marked.length = record->length;
-	if ((r = bfs_file_store(file, &marked)) < 0 ||
+	if ((r = mark(file, record->length)) < 0 ||
 	    (r = reserve(file, record)) < 0 ||
 	    (bfs_record_is_wired(record) &&
 	     (r = wire(file, record, &buffer)) < 0) ||
@@ -153,22 +158,6 @@ static int convert_in_place(struct bfs_file *file,
 			"needs: %s", strerror(errno));
 	if (buffer)
 		bfs_file_keep_wired(file, buffer);
-	return 0;
-}
-
-static int copy_all(int from, int to, uint64_t size)
-{
-	off_t at = 0;
-
-	if (lseek(to, 0, SEEK_SET) < 0)
-		return -errno;
-	while ((uint64_t)at < size) {
-		ssize_t n = copy_file_range(from, &at, to, NULL,
-					    (size_t)(size - (uint64_t)at), 0);
-
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-	}
 	return 0;
 }
 
@@ -216,16 +205,15 @@ static int convert_by_copy(struct bfs_file *file,
 			   const struct bfs_record *record,
 			   struct iobuf_reason *reason)
 {
-	BFS_FD int aside = openat(file->fs->root_fd, ".",
-				  O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	int r = aside < 0 ? -errno
-			  : copy_all(file->fd, aside, record->length);
+	BFS_FD int aside = -1;
+	int r;
 
-	if (r < 0)
+	if ((r = bfs_aside_make(file, record->length, &aside)) < 0 ||
+	    (r = mark(file, record->length)) < 0)
 		return r;
 	if ((r = rebuild(file, record, aside, reason)) < 0 &&
 	    (ftruncate(file->fd, 0) < 0 ||
-	     copy_all(aside, file->fd, record->length) < 0))
+	     bfs_copy_bytes(aside, file->fd, record->length) < 0))
 		bfs_log(LOG_ERR, "the contents of a buffer are lost: it could "
 			"neither be converted nor put back");
 	return r;
@@ -279,7 +267,7 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 	bfs_file_unwire(file);
 	/* Killed after the commit, it has to be wired by the next worker. */
 	file->inode->slot->flags |=
-		BFS_SLOT_ALLOCATING |
+		BFS_SLOT_CONVERTING |
 		(bfs_record_is_wired(record) ? BFS_SLOT_WIRED : 0);
 	r = bfs_record_is_physical(record) && bfs_record_is_fixed(record)
 		    ? convert_by_copy(file, record, ret_reason)
@@ -291,16 +279,41 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 		put_back(file, &old, &before);
 	}
 	bfs_file_settle(file);
-	file->inode->slot->flags &= ~(uint32_t)BFS_SLOT_ALLOCATING;
+	bfs_aside_drop(file);
+	file->inode->slot->flags &= ~(uint32_t)BFS_SLOT_CONVERTING;
 	return r;
+}
+
+/* All that was to be built anew is to be given up first: there was room for what
+ * is aside, and for what was there. */
+static int bring_back(struct bfs_file *file, uint64_t size)
+{
+	BFS_FD int aside = bfs_aside_open(file);
+
+	if (aside == -ENOENT) /* it is where it was */
+		return 0;
+	if (aside < 0)
+		bfs_log(LOG_ERR, "the contents of a buffer are lost that was "
+			"being converted");
+	if (ftruncate(file->fd, 0) < 0)
+		return -errno;
+	return aside < 0 ? 0 : bfs_copy_bytes(aside, file->fd, size);
 }
 
 int bfs_file_undo_conversion(struct bfs_file *file)
 {
 	struct bfs_record record = file->record;
+	int r = 0;
 
-	record.flags &= ~(uint32_t)BFS_RECORD_CONVERTING;
-	if (ftruncate(file->fd, (off_t)extent_of(&record)) < 0)
-		return -errno;
-	return bfs_file_store(file, &record);
+	if (record.flags & BFS_RECORD_CONVERTING) {
+		record.flags &= ~(uint32_t)BFS_RECORD_CONVERTING;
+		if ((r = bring_back(file, record.length)) < 0)
+			return r;
+		if (ftruncate(file->fd, (off_t)extent_of(&record)) < 0)
+			return -errno;
+		r = bfs_file_store(file, &record);
+	}
+	if (r == 0)
+		bfs_aside_drop(file);
+	return r;
 }

@@ -32,6 +32,7 @@ enum {
 	BFS_SLOTS_MAX = 1 << 20, /* inodes open or wired at once */
 	BFS_COUNTED_MAX = 4096,  /* requests remembered, see ops.h */
 	BFS_JOURNAL_MAX = 1024,  /* requests at work, see journal.h */
+	BFS_ASIDES_MAX = 256,    /* buffers built anew at once, see aside.c */
 };
 
 /* Written by the holder before the first worker starts; constant then. */
@@ -71,6 +72,8 @@ enum bfs_slot_flags {
 	BFS_SLOT_LASTCLOSE = 1u << 6,  /* open, and the last close takes the
 					  name */
 	BFS_SLOT_CHARGED = 1u << 7,    /* counted as its owner's */
+	BFS_SLOT_CONVERTING = 1u << 8, /* with its contents: undo after a crash
+					  what its record says of that */
 };
 
 struct bfs_slot {
@@ -110,6 +113,12 @@ struct bfs_journal_note {
 	uint64_t before[2];
 };
 
+/* Contents of a buffer that is built anew. */
+struct bfs_aside {
+	_Atomic uint64_t nodeid; /* the buffer; 0: free */
+	uint64_t file;           /* nodeid of that with its contents, or 0 */
+};
+
 struct bfs_shared {
 	uint32_t magic, version;
 	struct bfs_config config;
@@ -134,6 +143,7 @@ struct bfs_shared {
 	uint64_t counted[BFS_COUNTED_MAX];
 	struct bfs_attempts attempts[BFS_COUNTED_MAX];
 	struct bfs_journal_note journal[BFS_JOURNAL_MAX];
+	struct bfs_aside asides[BFS_ASIDES_MAX];
 	uint32_t slots_used;        /* slots[i] is free for i >= slots_used */
 	struct bfs_slot slots[BFS_SLOTS_MAX];
 };

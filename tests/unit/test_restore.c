@@ -173,7 +173,7 @@ static void a_half_done_conversion_is_undone_by_the_next_worker(void **state)
 	nodeid = created_full("f");
 	assert_int_equal(bfs_file_open(&fs, nodeid, O_RDWR, &file), 0);
 	assert_int_equal(bfs_inode_take_slot(fs.inodes, file.inode), 0);
-	file.inode->slot->flags |= BFS_SLOT_ALLOCATING;
+	file.inode->slot->flags |= BFS_SLOT_CONVERTING;
 	record = file.record;
 	record.flags |= BFS_RECORD_CONVERTING;
 	record.length = sizeof(contents);
