@@ -4,6 +4,8 @@
  */
 #include "files.h"
 
+#include "file_internal.h"
+
 static const char contents[] = "what was copied";
 
 static uint64_t created_full(const char *name)
@@ -188,6 +190,88 @@ static void a_half_done_conversion_is_undone_by_the_next_worker(void **state)
 	assert_contents(nodeid);
 }
 
+/* A conversion as a worker leaves it that dies over it: what the slot says, what
+ * the record, and what is aside. */
+static void left_converting(uint64_t nodeid, bool marked, int *ret_aside)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_record record;
+
+	assert_int_equal(bfs_file_open(&fs, nodeid, O_RDWR, &file), 0);
+	assert_int_equal(bfs_inode_take_slot(fs.inodes, file.inode), 0);
+	file.inode->slot->flags |= BFS_SLOT_CONVERTING | BFS_SLOT_WIRED;
+	if (ret_aside)
+		assert_int_equal(bfs_aside_make(&file, sizeof(contents),
+						ret_aside),
+				 0);
+	record = file.record;
+	record.flags |= BFS_RECORD_CONVERTING;
+	record.length = sizeof(contents);
+	if (marked)
+		assert_int_equal(bfs_record_store(file.fd, &record), 0);
+	if (marked && ret_aside) {
+		assert_int_equal(ftruncate(file.fd, 0), 0);
+		assert_int_equal(ftruncate(file.fd, 65536), 0);
+	}
+}
+
+static void a_conversion_that_was_only_begun_costs_no_contents(void **state)
+{
+	uint64_t nodeid;
+	int aside = -1;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created_full("f");
+	left_converting(nodeid, false, NULL);
+	assert_int_equal(new_worker(), 0);
+	bfs_files_recover(&fs);
+	assert_contents(nodeid);
+	left_converting(nodeid, false, &aside);
+	assert_int_equal(new_worker(), 0);
+	bfs_files_recover(&fs);
+	assert_contents(nodeid);
+	assert_int_equal(slots_taken(), 0);
+	close(aside);
+}
+
+/* The kernel's connection keeps the file; here it is this process. */
+static void contents_that_are_aside_come_back_with_the_next_worker(void **state)
+{
+	uint64_t nodeid;
+	int aside = -1;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created_full("f");
+	left_converting(nodeid, true, &aside);
+	assert_int_equal(new_worker(), 0);
+	bfs_files_recover(&fs);
+	assert_contents(nodeid);
+	assert_int_equal(slots_taken(), 0);
+	assert_int_equal(configure(nodeid, "capacity=64K,length=16"), 0);
+	assert_contents(nodeid);
+	close(aside);
+}
+
+static void more_contents_than_can_be_set_aside_stay_where_they_are(void **state)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	uint64_t nodeid;
+	int aside;
+
+	(void)state;
+	NEEDS_POOL();
+	nodeid = created_full("f");
+	for (size_t i = 0; i < BFS_ASIDES_MAX; i++)
+		fs.shared->asides[i].nodeid = 1000000 + i;
+	assert_int_equal(bfs_file_open(&fs, nodeid, O_RDWR, &file), 0);
+	assert_int_equal(bfs_aside_make(&file, sizeof(contents), &aside),
+			 -ENFILE);
+	bfs_file_close(&file);
+	assert_contents(nodeid);
+}
+
 static void first_contents_go_in_against_a_direction(void **state)
 {
 	uint64_t nodeid;
@@ -216,6 +300,11 @@ int main(void)
 			who_writes_without_the_daemon_elsewhere_keeps_it_ebusy),
 		over_pool(a_conversion_over_a_limit_changes_nothing),
 		over_pool(a_half_done_conversion_is_undone_by_the_next_worker),
+		over_pool(a_conversion_that_was_only_begun_costs_no_contents),
+		over_pool(
+			contents_that_are_aside_come_back_with_the_next_worker),
+		over_pool(
+			more_contents_than_can_be_set_aside_stay_where_they_are),
 		over_pool(first_contents_go_in_against_a_direction),
 	};
 
