@@ -47,7 +47,7 @@ man_part() {
 
 @test "the example of the manual page compiles, runs, and prints what it says" {
 	man_part example >"$BATS_TEST_TMPDIR/example.c"
-	"${CC:-cc}" -Wall -Wextra -Werror "$BATS_TEST_TMPDIR/example.c" \
+	"${CC:-cc}" ${SANITIZED:-} -Wall -Wextra -Werror "$BATS_TEST_TMPDIR/example.c" \
 		-I"$SOURCE/core/include" -L"$BUILD/lib" -liobuf \
 		-o "$BATS_TEST_TMPDIR/example"
 	LD_LIBRARY_PATH=$BUILD/lib run "$BATS_TEST_TMPDIR/example"
@@ -92,11 +92,14 @@ int main(void)
 	struct iobuf *buffer;
 	spec.capacity = 4096;
 	spec.given = IOBUF_GIVEN_CAPACITY;
-	return iobuf_create(&spec, &buffer, 0);
+	if (iobuf_create(&spec, &buffer, 0) < 0)
+		return 1;
+	iobuf_release(buffer);
+	return 0;
 }
 END
 	lib=$(dirname "$(find "$BATS_TEST_TMPDIR/usr" -name libiobuf.so)")
-	"${CC:-cc}" "$BATS_TEST_TMPDIR/x.c" -I"$BATS_TEST_TMPDIR/usr/include" \
+	"${CC:-cc}" ${SANITIZED:-} "$BATS_TEST_TMPDIR/x.c" -I"$BATS_TEST_TMPDIR/usr/include" \
 		-L"$lib" -liobuf -o "$BATS_TEST_TMPDIR/x"
 	LD_LIBRARY_PATH=$lib "$BATS_TEST_TMPDIR/x"
 }
