@@ -176,11 +176,24 @@ static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 		return 0;
 	}
 	link = find(t, slot->nodeid);
+	if (*link)
+		return -EUCLEAN; /* an inode has one slot */
 	if (!(inode = new_inode(slot->nodeid)))
 		return -ENOMEM;
 	inode->slot = slot;
 	*link = inode;
 	return 0;
+}
+
+void bfs_inode_close_backings(const struct bfs_shared *shared, int fuse_fd)
+{
+	enum { IDS_MAX = 1 << 20 };
+	const int32_t highest = shared->highest_backing_id;
+
+	/* A file that is open keeps what it has. */
+	for (int32_t id = highest > IDS_MAX ? highest - IDS_MAX : 1;
+	     id <= highest; id++)
+		ioctl(fuse_fd, BACKING_CLOSE, &id);
 }
 
 /*
@@ -197,6 +210,23 @@ static void close_stray_backings(struct bfs_inode_table *t)
 		ioctl(t->fuse_fd, BACKING_CLOSE, &id);
 }
 
+void bfs_inode_table_destroy(struct bfs_inode_table *table)
+{
+	struct bfs_inode *next;
+
+	if (!table)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct bfs_inode *inode = table->buckets[i]; inode;
+		     inode = next) {
+			next = inode->next;
+			iobuf_release(inode->wired);
+			free(inode);
+		}
+	free(table->free_slots);
+	free(table);
+}
+
 int bfs_inode_table_create(struct bfs_shared *shared, int fuse_fd,
 			   struct bfs_inode_table **ret_table)
 {
@@ -207,9 +237,14 @@ int bfs_inode_table_create(struct bfs_shared *shared, int fuse_fd,
 	t->shared = shared;
 	t->fuse_fd = fuse_fd;
 	pthread_mutex_init(&t->lock, NULL);
-	for (uint32_t i = 0; i < shared->slots_used; i++)
-		if (adopt_slot(t, i) < 0)
-			return -ENOMEM; /* the worker ends: nothing to free */
+	for (uint32_t i = 0; i < shared->slots_used; i++) {
+		int r = adopt_slot(t, i);
+
+		if (r < 0) {
+			bfs_inode_table_destroy(t);
+			return r;
+		}
+	}
 	if (shared->agreed && shared->passthrough)
 		close_stray_backings(t);
 	*ret_table = t;

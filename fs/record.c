@@ -3,6 +3,8 @@
 
 #include "fd.h"
 
+#include <iobuf/purgeable.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -92,6 +94,19 @@ static bool is_complete(const struct iobuf_spec *spec)
 	       iobuf_spec_equal(spec, &again);
 }
 
+/* Nothing in it is of another version, or of somebody who made it up. */
+static bool makes_sense(const struct bfs_record *r)
+{
+	char text[IOBUF_PURGEABLE_TEXT_MAX];
+
+	return !(r->flags & ~(uint32_t)BFS_RECORD_FLAGS) &&
+	       r->spec.life <= IOBUF_LIFE_LASTCLOSE &&
+	       r->inherited.life <= IOBUF_LIFE_LASTCLOSE &&
+	       r->spec.task >= IOBUF_TASK_SELF &&
+	       (!r->purgeable ||
+		iobuf_purgeable_print(r->purgeable, text, sizeof(text)) > 0);
+}
+
 /* `size` and errno are what a getxattr(2) call gave. */
 static int decode(const struct stored *s, ssize_t size,
 		  struct bfs_record *ret_record)
@@ -116,7 +131,7 @@ static int decode(const struct stored *s, ssize_t size,
 	record.task_start = s->task_start;
 	record.spec = unpack(&s->spec);
 	record.inherited = unpack(&s->inherited);
-	if (!is_complete(&record.spec))
+	if (!is_complete(&record.spec) || !makes_sense(&record))
 		return -EIO;
 	*ret_record = record;
 	return 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,6 +37,81 @@ int bfs_shared_create(struct bfs_shared **ret_shared)
 	return fd;
 }
 
+static bool is_text(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
+}
+
+/* Whatever it is, it must not be looked at as a bool before. */
+static bool is_bool(const bool *value)
+{
+	unsigned char byte;
+
+	memcpy(&byte, value, 1);
+	return byte <= 1;
+}
+
+static bool is_sound_config(const struct bfs_config *c)
+{
+	return is_text(c->mountpoint, sizeof(c->mountpoint)) &&
+	       is_text(c->pool, sizeof(c->pool)) &&
+	       is_text(c->options, sizeof(c->options)) &&
+	       is_text(c->size, sizeof(c->size)) &&
+	       is_text(c->fsname, sizeof(c->fsname)) &&
+	       is_bool(&c->own_pool) && is_bool(&c->adopted_pool) &&
+	       is_bool(&c->keep) && is_bool(&c->allow_other) &&
+	       is_bool(&c->io_uring) && is_bool(&c->foreground) &&
+	       is_bool(&c->debug);
+}
+
+/* With the kernel. */
+static bool is_sound_agreement(const struct bfs_shared *s)
+{
+	return s->init_size <= BFS_INIT_REQUEST_MAX &&
+	       s->init_reply_size <= BFS_INIT_REPLY_MAX &&
+	       is_bool(&s->agreed) && is_bool(&s->agreed_passthrough) &&
+	       is_bool(&s->passthrough) && is_bool(&s->io_uring);
+}
+
+static bool is_sound_id(int32_t backing_id)
+{
+	return backing_id >= 0 && backing_id <= BFS_BACKING_ID_MAX;
+}
+
+static bool is_sound_slot(const struct bfs_slot *slot)
+{
+	return !slot->nodeid || (!(slot->flags & ~(uint32_t)BFS_SLOT_FLAGS) &&
+				 slot->plain_opens <= slot->opens &&
+				 is_sound_id(slot->backing_id));
+}
+
+int bfs_shared_check(const struct bfs_shared *shared)
+{
+	if (!is_bool(&shared->counted_pool) || !is_bool(&shared->crashed) ||
+	    !is_sound_id(shared->highest_backing_id) ||
+	    shared->slots_used > BFS_SLOTS_MAX)
+		return -EUCLEAN;
+	for (uint32_t i = 0; i < shared->slots_used; i++)
+		if (!is_sound_slot(&shared->slots[i]))
+			return -EUCLEAN;
+	return 0;
+}
+
+void bfs_shared_begin_anew(struct bfs_shared *shared)
+{
+	memset(shared->counted, 0, sizeof(shared->counted));
+	memset(shared->attempts, 0, sizeof(shared->attempts));
+	memset(shared->journal, 0, sizeof(shared->journal));
+	memset(shared->asides, 0, sizeof(shared->asides));
+	/* A slot beyond is written when it is taken. */
+	shared->slots_used = 0;
+	shared->crashed = false;
+	if (!is_sound_id(shared->highest_backing_id))
+		shared->highest_backing_id = 0;
+	shared->counted_pool = false;
+	shared->config.adopted_pool = true;
+}
+
 int bfs_shared_map(int fd, struct bfs_shared **ret_shared)
 {
 	struct stat st;
@@ -50,5 +126,8 @@ int bfs_shared_map(int fd, struct bfs_shared **ret_shared)
 	if ((*ret_shared)->magic != BFS_SHARED_MAGIC ||
 	    (*ret_shared)->version != BFS_SHARED_VERSION)
 		return -EINVAL;
+	if (!is_sound_config(&(*ret_shared)->config) ||
+	    !is_sound_agreement(*ret_shared))
+		return -EUCLEAN;
 	return 0;
 }

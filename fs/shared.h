@@ -32,6 +32,7 @@ enum {
 	BFS_SLOTS_MAX = 1 << 20, /* inodes open or wired at once */
 	BFS_COUNTED_MAX = 4096,  /* requests remembered, see ops.h */
 	BFS_JOURNAL_MAX = 1024,  /* requests at work, see journal.h */
+	BFS_BACKING_ID_MAX = INT32_MAX - 64, /* what strays has room above it */
 	BFS_ASIDES_MAX = 256,    /* buffers built anew at once, see aside.c */
 };
 
@@ -74,6 +75,7 @@ enum bfs_slot_flags {
 	BFS_SLOT_CHARGED = 1u << 7,    /* counted as its owner's */
 	BFS_SLOT_CONVERTING = 1u << 8, /* with its contents: undo after a crash
 					  what its record says of that */
+	BFS_SLOT_FLAGS = (1u << 9) - 1, /* all of them */
 };
 
 struct bfs_slot {
@@ -151,7 +153,22 @@ struct bfs_shared {
 /* Make the block: an fd with close-on-exec, or a negative errno. */
 int bfs_shared_create(struct bfs_shared **ret_shared);
 
-/* Map a block that was inherited. -EINVAL when it is not one of ours. */
+/*
+ * What a worker left has to make sense: one that ran wild can have written
+ * anything into it. -EUCLEAN when it does not; what takes a look at every inode
+ * is for bfs_inode_table_create() to find.
+ */
+int bfs_shared_check(const struct bfs_shared *shared);
+
+/*
+ * Forget everything but what the holder wrote and what is agreed with the
+ * kernel: the pool is all there is, as when it is adopted. What is open stays
+ * open, but nobody knows how often any more.
+ */
+void bfs_shared_begin_anew(struct bfs_shared *shared);
+
+/* Map a block that was inherited. -EINVAL when it is not one of ours, -EUCLEAN when
+ * what cannot be had again is damaged. */
 int bfs_shared_map(int fd, struct bfs_shared **ret_shared);
 
 #endif

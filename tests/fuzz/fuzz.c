@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "fuzz.h"
+
+#include "account.h"
+#include "fd.h"
+#include "journal.h"
+#include "log.h"
+#include "record.h"
+#include "task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct bfs_fs fuzz_fs;
+static char pool[] = "/dev/shm/bufferfs-fuzz-XXXXXX";
+static pid_t owner;
+
+void fuzz_fail(const char *promise, const char *file, int line)
+{
+	fprintf(stderr, "%s:%d: not so: %s\n", file, line, promise);
+	abort();
+}
+
+void fuzz_be_modest(void)
+{
+	const struct rlimit limit = { 8 << 20, 8 << 20 };
+
+	signal(SIGXFSZ, SIG_IGN); /* EFBIG instead */
+	PROMISE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	bfs_log_open(false, false);
+	bfs_log_to_syslog(); /* which nobody has to listen to */
+}
+
+static void clear_pool(void)
+{
+	char *const paths[] = { pool, NULL };
+	FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_XDEV, NULL);
+	FTSENT *entry;
+
+	PROMISE(tree);
+	while ((entry = fts_read(tree)))
+		if (entry->fts_level > 0 && entry->fts_info != FTS_D)
+			remove(entry->fts_accpath);
+	fts_close(tree);
+}
+
+static void remove_pool(void)
+{
+	if (getpid() != owner)
+		return;
+	clear_pool();
+	rmdir(pool);
+}
+
+static void nothing_changed(const struct bfs_fs *fs, uint64_t nodeid, bool bytes)
+{
+	(void)fs;
+	(void)nodeid;
+	(void)bytes;
+}
+
+void fuzz_fs_create(void)
+{
+	const struct iobuf_spec *d = &iobuf_spec_default;
+
+	owner = getpid();
+	PROMISE(mkdtemp(pool));
+	atexit(remove_pool);
+	fuzz_fs.fuse_fd = -1;
+	fuzz_fs.notify.changed = nothing_changed;
+	fuzz_fs.root_fd = open(pool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	PROMISE(fuzz_fs.root_fd >= 0);
+	PROMISE(bfs_shared_create(&fuzz_fs.shared) >= 0);
+	PROMISE(iobuf_spec_resolve(d, d, &fuzz_fs.defaults, NULL) == 0);
+	strcpy(fuzz_fs.shared->config.pool, pool);
+	bfs_record_use_trusted(false);
+	PROMISE(bfs_tasks_create(&fuzz_fs, &fuzz_fs.tasks) == 0);
+	PROMISE(bfs_account_cache_create(&fuzz_fs.accounts) == 0);
+	PROMISE(fuzz_next_worker() == 0);
+}
+
+int fuzz_next_worker(void)
+{
+	struct bfs_shared *shared = fuzz_fs.shared;
+	int r;
+
+	bfs_inode_table_destroy(fuzz_fs.inodes);
+	bfs_journal_destroy(fuzz_fs.journal);
+	bfs_purge_queue_destroy(fuzz_fs.purge);
+	bfs_nodes_destroy(fuzz_fs.nodes);
+	fuzz_fs.inodes = NULL;
+	fuzz_fs.journal = NULL;
+	fuzz_fs.purge = NULL;
+	fuzz_fs.nodes = NULL;
+	r = bfs_shared_check(shared);
+	if (r == 0)
+		r = bfs_inode_table_create(shared, -1, &fuzz_fs.inodes);
+	if (r == -EUCLEAN) {
+		bfs_shared_begin_anew(shared);
+		PROMISE(bfs_inode_table_create(shared, -1, &fuzz_fs.inodes) == 0);
+	}
+	PROMISE(bfs_nodes_create(fuzz_fs.root_fd, &fuzz_fs.nodes) == 0);
+	PROMISE(bfs_purge_queue_create(&fuzz_fs.purge) == 0);
+	PROMISE(bfs_journal_create(shared, &fuzz_fs.journal) == 0);
+	return r;
+}
+
+void fuzz_fs_clear(void)
+{
+	clear_pool();
+	bfs_shared_begin_anew(fuzz_fs.shared);
+	fuzz_fs.shared->config.adopted_pool = false;
+	PROMISE(fuzz_next_worker() == 0);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_table.c - a shared block that a worker left who ran wild: the next one goes
+ * on with what makes sense, or begins anew from the pool; names and bytes are
+ * there either way.
+ *
+ * A store: where, at which place of that, and the bytes with their count before
+ * them. The files have slots, so that what is written over is in use.
+ */
+#include "fuzz.h"
+
+#include "file.h"
+#include "journal.h"
+#include "tree.h"
+#include "xattr.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FILES = 6 };
+
+static uint64_t files[FILES];
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	fuzz_fs_create();
+	fuzz_be_modest();
+	return 0;
+}
+
+static void open_file(uint64_t nodeid)
+{
+	struct bfs_inode *inode = bfs_inode_lock(fuzz_fs.inodes, nodeid);
+
+	PROMISE(inode);
+	PROMISE(bfs_inode_add_open(fuzz_fs.inodes, inode, -1, true, 2) == 0);
+	bfs_inode_unlock(fuzz_fs.inodes, inode);
+}
+
+static void make_files(void)
+{
+	static const char *const specs[FILES] = {
+		"inout", "capacity=8K", "wired,capacity=8K",
+		"purgeable,capacity=8K", "capacity=4K,life=lastclose", "tag=x",
+	};
+	const struct bfs_owner me = { geteuid(), getegid(), getpid() };
+	enum bfs_changed changed;
+	struct bfs_entry entry;
+	char name[16];
+
+	for (size_t i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "%zu", i);
+		PROMISE(bfs_create(&fuzz_fs, BFS_ROOT_NODEID, name, 0644, me,
+				   &entry, NULL) == 0);
+		files[i] = entry.nodeid;
+		PROMISE(bfs_setxattr(&fuzz_fs, entry.nodeid, "user.iobuf", specs[i],
+				     strlen(specs[i]), 0, getpid(), &changed) == 0);
+		open_file(entry.nodeid);
+	}
+}
+
+static void store(struct input *in)
+{
+	static const struct {
+		size_t offset, size;
+	} regions[] = {
+#define REGION(field)                                                          \
+	{ offsetof(struct bfs_shared, field),                                  \
+	  sizeof(((struct bfs_shared *)0)->field) }
+		REGION(slots_used),
+		REGION(highest_backing_id),
+		REGION(counted),
+		REGION(attempts),
+		REGION(journal),
+		REGION(asides),
+		REGION(counted_pool),
+		{ offsetof(struct bfs_shared, slots),
+		  (FILES + 4) * sizeof(struct bfs_slot) },
+		{ offsetof(struct bfs_shared, slots),
+		  (FILES + 4) * sizeof(struct bfs_slot) },
+#undef REGION
+	};
+	const size_t i = take_byte(in) % (sizeof(regions) / sizeof(regions[0]));
+	const size_t at = (take_byte(in) * UINT32_C(256) + take_byte(in)) %
+			  regions[i].size;
+	size_t size = take_byte(in) % 65;
+	const uint8_t *bytes;
+
+	if (size > regions[i].size - at)
+		size = regions[i].size - at;
+	size = take_bytes(in, size, &bytes);
+	if (size)
+		memcpy((char *)fuzz_fs.shared + regions[i].offset + at, bytes,
+		       size);
+}
+
+/* A slot that somebody else's inode is said to have. */
+static void confuse(struct input *in)
+{
+	struct bfs_slot *slots = fuzz_fs.shared->slots;
+
+	slots[take_byte(in) % FILES].nodeid = files[take_byte(in) % FILES];
+}
+
+/* What requests ask for that come again. */
+static void ask(struct input *in)
+{
+	uint64_t before[2];
+
+	for (uint64_t unique = 0; unique < 8; unique++) {
+		bfs_journal_request(fuzz_fs.journal, unique, true);
+		bfs_journal_begun(fuzz_fs.journal, take_byte(in) % 16, before);
+		bfs_journal_begin(fuzz_fs.journal, BFS_JOURNAL_APPEND, 1, 2);
+		bfs_journal_end(fuzz_fs.journal);
+	}
+}
+
+static void use(const char *name)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_entry entry;
+	char state[4096];
+	struct stat st;
+	size_t n;
+
+	PROMISE(bfs_lookup(&fuzz_fs, BFS_ROOT_NODEID, name, &entry) == 0);
+	PROMISE(bfs_getattr(&fuzz_fs, entry.nodeid, &st) == 0);
+	bfs_getxattr(&fuzz_fs, entry.nodeid, "user.iobuf.state", getpid(), state,
+		     sizeof(state), &n);
+	if (bfs_file_open(&fuzz_fs, entry.nodeid, O_RDWR, &file) < 0)
+		return;
+	bfs_inode_drop_open(fuzz_fs.inodes, file.inode, true, 4);
+	bfs_file_write(&file, 0, false, "bytes", 5, &n);
+	bfs_file_truncate(&file, 10);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, size };
+	char name[16];
+
+	make_files();
+	while (in.left > 8)
+		if (take_byte(&in) % 8)
+			store(&in);
+		else
+			confuse(&in);
+	fuzz_next_worker();
+	bfs_files_recover(&fuzz_fs);
+	ask(&in);
+	for (size_t i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "%zu", i);
+		use(name);
+	}
+	fuzz_fs_clear();
+	return 0;
+}

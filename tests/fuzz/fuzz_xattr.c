@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_xattr.c - every name and value of an xattr, on files and directories of all
+ * kinds, and records in the pool that somebody made up.
+ *
+ * A call: what to do, on which file, by which name, with what flags, and a value
+ * with its length before it.
+ */
+#include "fuzz.h"
+
+#include "file.h"
+#include "record.h"
+#include "tree.h"
+#include "xattr.h"
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { FILES = 4, NAMES_MAX = 64 };
+
+static const char *names[NAMES_MAX] = { "user.x", "user.iobuf.", "user.iobufx",
+					"trusted.x", "security.x", "system.x",
+					"user.iobuf.record" };
+static size_t name_count = 7;
+static uint64_t files[FILES];
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	const char *name, *help;
+
+	(void)argc;
+	(void)argv;
+	for (size_t i = 0; name_count < NAMES_MAX &&
+			   (name = bfs_xattr_help(i, &help)); i++)
+		names[name_count++] = name;
+	fuzz_fs_create();
+	fuzz_be_modest();
+	return 0;
+}
+
+static void make_files(void)
+{
+	const struct bfs_owner me = { geteuid(), getegid(), getpid() };
+	struct bfs_entry entry;
+	char name[16];
+
+	for (size_t i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "%zu", i);
+		PROMISE((i ? bfs_create(&fuzz_fs, BFS_ROOT_NODEID, name, 0644, me,
+					&entry, NULL)
+			   : bfs_mkdir(&fuzz_fs, BFS_ROOT_NODEID, name, 0755, me,
+				       &entry)) == 0);
+		files[i] = entry.nodeid;
+	}
+}
+
+static void set(uint64_t nodeid, const char *name, const uint8_t *value,
+		size_t size, int flags)
+{
+	char *copy = malloc(size + !size);
+	enum bfs_changed changed;
+
+	PROMISE(copy);
+	if (size)
+		memcpy(copy, value, size);
+	bfs_setxattr(&fuzz_fs, nodeid, name, copy, size, flags, getpid(),
+		     &changed);
+	free(copy);
+}
+
+static void get(uint64_t nodeid, const char *name, size_t size)
+{
+	char *value = malloc(XATTR_SIZE_MAX);
+	size_t n = 0;
+
+	PROMISE(value);
+	if (bfs_getxattr(&fuzz_fs, nodeid, name, getpid(), value, size, &n) == 0)
+		PROMISE(n <= XATTR_SIZE_MAX && (!size || n <= size));
+	n = 0;
+	if (bfs_listxattr(&fuzz_fs, nodeid, getpid(), value, size, &n) == 0)
+		PROMISE(n <= XATTR_SIZE_MAX && (!size || n <= size));
+	free(value);
+}
+
+/* In the pool, past us: what a file is is read when it is needed. */
+static void forge(const char *file, const uint8_t *value, size_t size)
+{
+	char path[PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/%s", fuzz_fs.shared->config.pool, file);
+	setxattr(path, bfs_record_xattr(), value, size, 0);
+}
+
+static void work(uint64_t nodeid)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	struct stat st;
+	size_t n;
+
+	bfs_getattr(&fuzz_fs, nodeid, &st);
+	if (bfs_file_open(&fuzz_fs, nodeid, O_RDWR, &file) < 0)
+		return;
+	bfs_file_write(&file, 100, false, "bytes", 5, &n);
+	bfs_file_truncate(&file, 50);
+}
+
+static void call(struct input *in)
+{
+	static const char *const paths[FILES] = { "0", "1", "2", "3" };
+	const uint8_t what = take_byte(in), which = take_byte(in) % FILES;
+	const char *name = names[take_byte(in) % name_count];
+	const int flags = take_byte(in) % 4;
+	const uint8_t *value;
+	const size_t size = take_bytes(in, take_byte(in) * (what & 64 ? 256u : 1u),
+				       &value);
+	char own[XATTR_NAME_MAX + 1] = "user.iobuf.";
+
+	if (what & 128) { /* a name of its own */
+		size_t n = size < 200 ? size : 200;
+
+		if (n)
+			memcpy(own + 11, value, n);
+		name = own;
+	}
+	switch (what % 5) {
+	case 0:
+		set(files[which], name, value, size, flags);
+		break;
+	case 1:
+		get(files[which], name, size);
+		break;
+	case 2:
+		bfs_removexattr(&fuzz_fs, files[which], name, getpid());
+		break;
+	case 3:
+		forge(paths[which], value, size);
+		break;
+	case 4:
+		work(files[which]);
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, size };
+
+	make_files();
+	while (in.left)
+		call(&in);
+	fuzz_fs_clear();
+	return 0;
+}
