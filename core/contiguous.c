@@ -493,11 +493,11 @@ static int take_turn(pthread_mutex_t *turn)
 	while (r == 0 && pthread_mutex_trylock(turn) != 0) {
 		if ((r = interruption()) < 0)
 			break;
-		clock_gettime(CLOCK_MONOTONIC, &until);
+		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_nsec += LOOK_NS;
 		until.tv_sec += until.tv_nsec / 1000000000;
 		until.tv_nsec %= 1000000000;
-		if (pthread_mutex_clocklock(turn, CLOCK_MONOTONIC, &until) == 0)
+		if (pthread_mutex_timedlock(turn, &until) == 0)
 			break;
 	}
 	return r;

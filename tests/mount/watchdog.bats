@@ -40,7 +40,7 @@ teardown() { unmount_below; }
 # They go one by one.
 @test "long contiguous allocations hold up nobody else, and are not taken for a hang" {
 	mkdir "$MNT/d"
-	run flood "$MNT/d" 400 10
+	run flood "$MNT/d" 200 10
 	echo "$output"
 	assert_success
 	assert_equal "$(state "$MNT" workers_started)" 1
