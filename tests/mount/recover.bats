@@ -248,3 +248,35 @@ END
 	mount_fs -o size=32M
 	assert_equal "$(state "$MNT" size)" $((32 << 20))
 }
+
+# A worker that ran wild can have written anything into what it shares with the
+# next one.
+@test "a damaged table is not believed: the next worker begins anew from the pool" {
+	spec wired 'wired,capacity=1M'
+	echo text >plain
+	exec 4<>plain
+	local old_worker
+	old_worker=$(worker)
+	kill -STOP "$old_worker"
+	python3 - "$(cat "$BATS_FILE_TMPDIR/holder")" <<'END'
+import glob, os, sys
+SLOT_BYTES, SLOTS = 24, 1 << 20 # they are the last in the block
+for link in glob.glob('/proc/%s/fd/*' % sys.argv[1]):
+    if 'bufferfs-shared' in os.readlink(link):
+        fd = os.open(link, os.O_RDWR)
+        slots = os.fstat(fd).st_size - SLOT_BYTES * SLOTS
+        assert os.pread(fd, 8, slots) != bytes(8) # it is in use
+        os.pwrite(fd, b'\xff' * SLOT_BYTES, slots)
+END
+	kill -9 "$old_worker"
+	assert_equal "$(cat plain)" text
+	run grep -c 'left a damaged table: begun anew' "$LOG"
+	assert_output 1
+	eventually state_is wired wired 1048576
+	echo more >&4
+	exec 4<&-
+	assert_equal "$(cat plain)" more
+	rm plain wired
+	eventually state_is . used 0
+	assert_equal "$(state . workers_started)" 2
+}
