@@ -255,6 +255,7 @@ END
 	spec wired 'wired,capacity=1M'
 	echo text >plain
 	exec 4<>plain
+	cd / # which python looks at
 	local old_worker
 	old_worker=$(worker)
 	kill -STOP "$old_worker"
@@ -269,14 +270,14 @@ for link in glob.glob('/proc/%s/fd/*' % sys.argv[1]):
         os.pwrite(fd, b'\xff' * SLOT_BYTES, slots)
 END
 	kill -9 "$old_worker"
-	assert_equal "$(cat plain)" text
+	assert_equal "$(cat "$MNT/plain")" text
 	run grep -c 'left a damaged table: begun anew' "$LOG"
 	assert_output 1
-	eventually state_is wired wired 1048576
+	eventually state_is "$MNT/wired" wired 1048576
 	echo more >&4
 	exec 4<&-
-	assert_equal "$(cat plain)" more
-	rm plain wired
-	eventually state_is . used 0
-	assert_equal "$(state . workers_started)" 2
+	assert_equal "$(cat "$MNT/plain")" more
+	rm "$MNT/plain" "$MNT/wired"
+	eventually state_is "$MNT" used 0
+	assert_equal "$(state "$MNT" workers_started)" 2
 }
