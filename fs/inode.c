@@ -176,24 +176,16 @@ static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 		return 0;
 	}
 	link = find(t, slot->nodeid);
-	if (*link)
-		return -EUCLEAN; /* an inode has one slot */
+	if (*link) { /* an inode has one slot */
+		atomic_store(&slot->nodeid, 0);
+		t->free_slots[t->free_count++] = i;
+		return 0;
+	}
 	if (!(inode = new_inode(slot->nodeid)))
 		return -ENOMEM;
 	inode->slot = slot;
 	*link = inode;
 	return 0;
-}
-
-void bfs_inode_close_backings(const struct bfs_shared *shared, int fuse_fd)
-{
-	enum { IDS_MAX = 1 << 20 };
-	const int32_t highest = shared->highest_backing_id;
-
-	/* A file that is open keeps what it has. */
-	for (int32_t id = highest > IDS_MAX ? highest - IDS_MAX : 1;
-	     id <= highest; id++)
-		ioctl(fuse_fd, BACKING_CLOSE, &id);
 }
 
 /*

@@ -63,8 +63,8 @@ struct bfs_inode {
 
 /*
  * Take over the slots of the shared block, as the last worker left them.
- * fuse_fd is where backing files are registered. 0; -ENOMEM; -EUCLEAN when what
- * was left makes no sense: see bfs_shared_begin_anew().
+ * fuse_fd is where backing files are registered. Of two slots that claim to be an
+ * inode's the first is taken. 0; -ENOMEM.
  */
 int bfs_inode_table_create(struct bfs_shared *shared, int fuse_fd,
 			   struct bfs_inode_table **ret_table);
@@ -76,9 +76,6 @@ int bfs_inode_table_create(struct bfs_shared *shared, int fuse_fd,
 /* Forget it, and what is wired of its inodes, which nobody uses. The slots stay as
  * they are. */
 void bfs_inode_table_destroy(struct bfs_inode_table *table);
-
-/* Give up the ids of backing files that nobody knows of any more. */
-void bfs_inode_close_backings(const struct bfs_shared *shared, int fuse_fd);
 
 struct bfs_inode *bfs_inode_lock(struct bfs_inode_table *table, uint64_t nodeid);
 

@@ -85,31 +85,48 @@ static bool is_sound_slot(const struct bfs_slot *slot)
 				 is_sound_id(slot->backing_id));
 }
 
-int bfs_shared_check(const struct bfs_shared *shared)
+/* Where nobody can say how many slots are in use: up to the last that is. */
+static uint32_t count_slots(const struct bfs_shared *shared)
 {
-	if (!is_bool(&shared->counted_pool) || !is_bool(&shared->crashed) ||
-	    !is_sound_id(shared->highest_backing_id) ||
-	    shared->slots_used > BFS_SLOTS_MAX)
-		return -EUCLEAN;
-	for (uint32_t i = 0; i < shared->slots_used; i++)
-		if (!is_sound_slot(&shared->slots[i]))
-			return -EUCLEAN;
-	return 0;
+	uint32_t n = BFS_SLOTS_MAX;
+
+	while (n > 0 && !shared->slots[n - 1].nodeid)
+		n--;
+	return n;
 }
 
-void bfs_shared_begin_anew(struct bfs_shared *shared)
+static bool mend_slots(struct bfs_shared *shared)
 {
-	memset(shared->counted, 0, sizeof(shared->counted));
-	memset(shared->attempts, 0, sizeof(shared->attempts));
-	memset(shared->journal, 0, sizeof(shared->journal));
-	memset(shared->asides, 0, sizeof(shared->asides));
-	/* A slot beyond is written when it is taken. */
-	shared->slots_used = 0;
-	shared->crashed = false;
-	if (!is_sound_id(shared->highest_backing_id))
+	bool mended = shared->slots_used > BFS_SLOTS_MAX;
+
+	if (mended)
+		shared->slots_used = count_slots(shared);
+	for (uint32_t i = 0; i < shared->slots_used; i++)
+		if (!is_sound_slot(&shared->slots[i])) {
+			shared->slots[i].nodeid = 0;
+			shared->slots[i].backing_id = 0;
+			mended = true;
+		}
+	return mended;
+}
+
+bool bfs_shared_mend(struct bfs_shared *shared)
+{
+	bool mended = mend_slots(shared);
+
+	if (!is_bool(&shared->crashed) || !is_bool(&shared->counted_pool)) {
+		shared->crashed = true;
+		mended = true;
+	}
+	if (!is_sound_id(shared->highest_backing_id)) {
 		shared->highest_backing_id = 0;
-	shared->counted_pool = false;
-	shared->config.adopted_pool = true;
+		mended = true;
+	}
+	if (mended) {
+		shared->counted_pool = false;
+		shared->config.adopted_pool = true;
+	}
+	return mended;
 }
 
 int bfs_shared_map(int fd, struct bfs_shared **ret_shared)

@@ -155,17 +155,12 @@ int bfs_shared_create(struct bfs_shared **ret_shared);
 
 /*
  * What a worker left has to make sense: one that ran wild can have written
- * anything into it. -EUCLEAN when it does not; what takes a look at every inode
- * is for bfs_inode_table_create() to find.
+ * anything into it. Forget what does not, of which the pool is all there is then,
+ * as when it is adopted. What was open stays open, but nobody knows of it any
+ * more: the kernel takes no other open of it past the daemon until it is closed
+ * (EIO). True: there was something.
  */
-int bfs_shared_check(const struct bfs_shared *shared);
-
-/*
- * Forget everything but what the holder wrote and what is agreed with the
- * kernel: the pool is all there is, as when it is adopted. What is open stays
- * open, but nobody knows how often any more.
- */
-void bfs_shared_begin_anew(struct bfs_shared *shared);
+bool bfs_shared_mend(struct bfs_shared *shared);
 
 /* Map a block that was inherited. -EINVAL when it is not one of ours, -EUCLEAN when
  * what cannot be had again is damaged. */

@@ -88,22 +88,6 @@ static int prepare(void)
 	return bfs_session_open(&fs);
 }
 
-/* What the last worker left, if it can be believed; else nothing but the pool. */
-static int take_table(void)
-{
-	int r = bfs_shared_check(fs.shared);
-
-	if (r == 0)
-		r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes);
-	if (r != -EUCLEAN)
-		return r;
-	bfs_log(LOG_CRIT, "the last worker left a damaged table: begun anew from "
-		"the pool");
-	bfs_shared_begin_anew(fs.shared);
-	bfs_inode_close_backings(fs.shared, fs.fuse_fd);
-	return bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes);
-}
-
 /* From now on this is the worker: there is no other. */
 static int take_over(void)
 {
@@ -113,7 +97,10 @@ static int take_over(void)
 	fs.shared->workers_started++;
 	fs.shared->worker_pid = getpid(); /* before anybody can ask */
 	fs.shared->working = 0;
-	if ((r = take_table()) < 0 ||
+	if (bfs_shared_mend(fs.shared))
+		bfs_log(LOG_CRIT, "the last worker left a damaged table: what is "
+			"not in it is taken from the pool");
+	if ((r = bfs_inode_table_create(fs.shared, fs.fuse_fd, &fs.inodes)) < 0 ||
 	    (r = bfs_journal_create(fs.shared, &fs.journal)) < 0)
 		return r;
 	bfs_notify_start(&fs);

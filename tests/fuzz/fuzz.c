@@ -84,13 +84,12 @@ void fuzz_fs_create(void)
 	bfs_record_use_trusted(false);
 	PROMISE(bfs_tasks_create(&fuzz_fs, &fuzz_fs.tasks) == 0);
 	PROMISE(bfs_account_cache_create(&fuzz_fs.accounts) == 0);
-	PROMISE(fuzz_next_worker() == 0);
+	fuzz_next_worker();
 }
 
-int fuzz_next_worker(void)
+void fuzz_next_worker(void)
 {
 	struct bfs_shared *shared = fuzz_fs.shared;
-	int r;
 
 	bfs_inode_table_destroy(fuzz_fs.inodes);
 	bfs_journal_destroy(fuzz_fs.journal);
@@ -100,23 +99,26 @@ int fuzz_next_worker(void)
 	fuzz_fs.journal = NULL;
 	fuzz_fs.purge = NULL;
 	fuzz_fs.nodes = NULL;
-	r = bfs_shared_check(shared);
-	if (r == 0)
-		r = bfs_inode_table_create(shared, -1, &fuzz_fs.inodes);
-	if (r == -EUCLEAN) {
-		bfs_shared_begin_anew(shared);
-		PROMISE(bfs_inode_table_create(shared, -1, &fuzz_fs.inodes) == 0);
-	}
+	bfs_shared_mend(shared);
+	PROMISE(!bfs_shared_mend(shared));
+	PROMISE(bfs_inode_table_create(shared, -1, &fuzz_fs.inodes) == 0);
 	PROMISE(bfs_nodes_create(fuzz_fs.root_fd, &fuzz_fs.nodes) == 0);
 	PROMISE(bfs_purge_queue_create(&fuzz_fs.purge) == 0);
 	PROMISE(bfs_journal_create(shared, &fuzz_fs.journal) == 0);
-	return r;
 }
 
 void fuzz_fs_clear(void)
 {
+	struct bfs_shared *shared = fuzz_fs.shared;
+
 	clear_pool();
-	bfs_shared_begin_anew(fuzz_fs.shared);
-	fuzz_fs.shared->config.adopted_pool = false;
-	PROMISE(fuzz_next_worker() == 0);
+	memset(shared->slots, 0, sizeof(shared->slots[0]) * shared->slots_used);
+	memset(shared->counted, 0, sizeof(shared->counted));
+	memset(shared->attempts, 0, sizeof(shared->attempts));
+	memset(shared->journal, 0, sizeof(shared->journal));
+	memset(shared->asides, 0, sizeof(shared->asides));
+	shared->slots_used = 0;
+	shared->highest_backing_id = 0;
+	shared->config.adopted_pool = false;
+	fuzz_next_worker();
 }

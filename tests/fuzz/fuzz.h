@@ -72,8 +72,7 @@ void fuzz_fs_create(void);
 /* Everything in the pool goes, and all that is known of it. */
 void fuzz_fs_clear(void);
 
-/* As after the death of a worker: nothing is known but what is shared. 0 or a
- * negative errno. */
-int fuzz_next_worker(void);
+/* As after the death of a worker: nothing is known but what is shared. */
+void fuzz_next_worker(void);
 
 #endif
