@@ -5,7 +5,7 @@
  *
  * A request: its opcode, of which file, flags, the fixed part, names, data. The
  * kernel's word is kept where libfuse or the operations live by it: sizes are
- * those of what follows, names end, have no slash and are not those of the
+ * those of what follows, operations are on such files as they are for, names end, have no slash and are not those of the
  * directory itself, nodeids were answered before, no more is forgotten than was
  * looked up, and no device can be had. Everything else is the input's. In some a
  * worker dies after it has done the request, and the next one is given it again.
@@ -83,6 +83,7 @@ union fixed {
 	struct fuse_setxattr_in setxattr;
 	struct fuse_getxattr_in getxattr;
 	struct fuse_mknod_in mknod;
+	struct fuse_create_in create;
 	struct fuse_rename_in rename; /* rename2 begins like it */
 	struct fuse_link_in link;
 	struct fuse_forget_in forget;
@@ -95,21 +96,24 @@ union fixed {
 static struct {
 	uint64_t nodeid;
 	uint64_t lookups;
+	uint32_t mode;
 } nodes[NODES_MAX];
 static size_t node_count;
 static uint32_t current; /* opcode */
 static uint64_t unique;
 static int replies; /* a socket */
 
-static void remember(uint64_t nodeid)
+static void remember(uint64_t nodeid, uint32_t mode)
 {
 	for (size_t i = 0; i < node_count; i++)
 		if (nodes[i].nodeid == nodeid) {
 			nodes[i].lookups++;
+			nodes[i].mode = mode;
 			return;
 		}
 	if (nodeid && node_count < NODES_MAX) {
 		nodes[node_count].nodeid = nodeid;
+		nodes[node_count].mode = mode;
 		nodes[node_count++].lookups = 1;
 	}
 }
@@ -134,7 +138,7 @@ static void look_at(const unsigned char *reply, size_t size, size_t all)
 	if (!header.error && answers_entry(current) &&
 	    size >= sizeof(header) + sizeof(entry)) {
 		memcpy(&entry, reply + sizeof(header), sizeof(entry));
-		remember(entry.nodeid);
+		remember(entry.nodeid, entry.attr.mode);
 	}
 }
 
@@ -281,6 +285,57 @@ static uint64_t forgotten(uint64_t nodeid, uint64_t wanted)
 	return 0;
 }
 
+static bool is_of(uint64_t nodeid, uint32_t type)
+{
+	if (nodeid == FUSE_ROOT_ID)
+		return type == S_IFDIR;
+	for (size_t i = 0; i < node_count; i++)
+		if (nodes[i].nodeid == nodeid)
+			return (nodes[i].mode & S_IFMT) == type;
+	return false;
+}
+
+/* Of what it is not for, nothing is asked. */
+static bool is_for(uint32_t opcode, uint64_t nodeid)
+{
+	switch (opcode) {
+	case FUSE_OPEN:
+	case FUSE_READ:
+	case FUSE_WRITE:
+	case FUSE_RELEASE:
+	case FUSE_FSYNC:
+	case FUSE_FALLOCATE:
+	case FUSE_LSEEK:
+	case FUSE_COPY_FILE_RANGE:
+		return is_of(nodeid, S_IFREG);
+	case FUSE_SETATTR:
+	case FUSE_SETXATTR:
+	case FUSE_GETXATTR:
+	case FUSE_REMOVEXATTR:
+	case FUSE_IOCTL:
+		return is_of(nodeid, S_IFREG) || is_of(nodeid, S_IFDIR);
+	case FUSE_READLINK:
+		return is_of(nodeid, S_IFLNK);
+	case FUSE_GETATTR:
+	case FUSE_STATFS:
+	case FUSE_LISTXATTR:
+	case FUSE_FORGET:
+	case FUSE_INTERRUPT:
+	case FUSE_ACCESS:
+	case FUSE_LINK:
+		return true;
+	default:
+		return is_of(nodeid, S_IFDIR);
+	}
+}
+
+static uint64_t choose_file(struct input *in)
+{
+	const uint64_t nodeid = choose_node(in);
+
+	return is_of(nodeid, S_IFREG) ? nodeid : 0;
+}
+
 static void bound(uint32_t *size, uint32_t most)
 {
 	*size %= most + 1;
@@ -306,6 +361,10 @@ static void keep_word(const struct kind *kind, struct input *in, uint64_t nodeid
 	case FUSE_LISTXATTR:
 		bound(&fixed->getxattr.size, 1 << 16);
 		break;
+	case FUSE_CREATE:
+	case FUSE_TMPFILE:
+		fixed->create.mode = S_IFREG | (fixed->create.mode & 07777);
+		break;
 	case FUSE_MKNOD:
 		fixed->mknod.rdev = 0;
 		break;
@@ -324,7 +383,7 @@ static void keep_word(const struct kind *kind, struct input *in, uint64_t nodeid
 		bound(&fixed->ioctl.out_size, 1 << 12);
 		break;
 	case FUSE_COPY_FILE_RANGE:
-		fixed->copy.nodeid_out = choose_node(in);
+		fixed->copy.nodeid_out = choose_file(in);
 		break;
 	case FUSE_INTERRUPT: /* of one that is over, or to come */
 		fixed->interrupt.unique = unique - 8 + fixed->interrupt.unique % 16 * 2;
@@ -377,6 +436,10 @@ static void ask(struct input *in)
 	size_t n;
 
 	PROMISE(request);
+	if (!is_for(kind->opcode, nodeid)) {
+		free(request);
+		return;
+	}
 	n = take_bytes(in, flags & 1 ? kind->fixed : kind->fixed / 4, &bytes);
 	if (n)
 		memcpy(fixed->bytes, bytes, n);
