@@ -32,6 +32,8 @@ static const struct group {
 	  .help = "set a purgeable state; purge 1 GiB" },
 	{ .name = "pressure", .run = pressure_group,
 	  .help = "from memory pressure, made by others, to memory" },
+	{ .name = "restart", .run = restart_group,
+	  .help = "from the worker's death to the next one's answer" },
 	{ .name = "start", .run = start_group, .starts = true,
 	  .help = "mount on DIR by COMMAND; memory; unmount" },
 };

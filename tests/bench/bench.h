@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct bench {
 	/* Where to measure: the working directory, except in start_group. */
@@ -47,6 +48,7 @@ void create_group(const struct bench *b);
 void readdir_group(const struct bench *b);
 void purge_group(const struct bench *b);
 void pressure_group(const struct bench *b);
+void restart_group(const struct bench *b);
 void start_group(const struct bench *b);
 
 /* Say on stderr what failed, with errno's text, and exit. */
@@ -62,6 +64,9 @@ uint64_t random_next(void);
 
 /* Have the kernel drop every name and inode that it caches. Takes root. */
 void drop_name_caches(void);
+
+/* A process that the root of a bufferfs names in its state ("worker_pid="); or 0. */
+pid_t process_of(const char *mountpoint, const char *field);
 
 /* Make a file of b->size_bytes that holds no data yet; a descriptor of it. */
 int make_large_file(const struct bench *b, const char *name);

@@ -75,6 +75,8 @@ BEGIN {
 	row("purge-huge", "purge 1 GiB, huge pages", "ms", 1e-6)
 	row("purge-small", "  4 KiB pages", "ms", 1e-6)
 	row("pressure", "pressure to memory", "ms", 1e-6)
+	row("restart-idle", "worker's death to answer", "ms", 1e-6)
+	row("restart-load", "  under load", "ms", 1e-6)
 	row("start", "mount start-up", "ms", 1e-6)
 	row("memory", "daemon, 100 files", "MiB", 1 / 1048576)
 	row("small-file", "pool of a 1-byte file", "KiB", 1 / 1024)
@@ -115,6 +117,10 @@ BEGIN {
 	if (pressure)
 		promise("ms from memory pressure to memory given back",
 			"pressure", "elastic", "", "<=", 50)
+	promise("ms from the worker's death to an answer, idle",
+		"restart-idle", "elastic", "", "<", 10)
+	promise("ms from the worker's death to an answer, under load",
+		"restart-load", "elastic", "", "<", 30)
 	promise("KiB of the pool for a 1-byte file",
 		"small-file", "elastic", "", "<=", 4)
 	promise("MiB of the daemon with 100 files",
@@ -181,6 +187,8 @@ function print_table(i, j, key) {
 }
 
 function verdict(value, relation, limit) {
+	if (relation == "<")
+		return value < limit ? "ok" : "MISSED"
 	if (relation == "<=")
 		return value <= limit ? "ok" : "MISSED"
 	return value >= limit ? "ok" : "MISSED"

@@ -18,7 +18,6 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 enum { FILES = 100, POLL_US = 100 };
@@ -96,21 +95,6 @@ static double resident_bytes(pid_t pid)
 			break;
 	fclose(file);
 	return (double)kib * 1024;
-}
-
-/* A process that the root of a bufferfs names in its state; or 0. */
-static pid_t process_of(const char *mountpoint, const char *field)
-{
-	char state[(64 << 10) + 1];
-	const char *at;
-	ssize_t n = getxattr(mountpoint, "user.iobuf.state", state,
-			     sizeof(state) - 1);
-
-	if (n < 0)
-		return 0;
-	state[n] = '\0';
-	at = strstr(state, field);
-	return at ? atoi(at + strlen(field)) : 0;
 }
 
 /* Files that are in use: open, and with data. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,4 +53,18 @@ void drop_name_caches(void)
 		if (write(fd, "2", 1) < 0)
 			die("write drop_caches");
 	close(fd);
+}
+
+pid_t process_of(const char *mountpoint, const char *field)
+{
+	char state[(64 << 10) + 1];
+	const char *at;
+	ssize_t n = getxattr(mountpoint, "user.iobuf.state", state,
+			     sizeof(state) - 1);
+
+	if (n < 0)
+		return 0;
+	state[n] = '\0';
+	at = strstr(state, field);
+	return at ? atoi(at + strlen(field)) : 0;
 }
