@@ -356,6 +356,7 @@ int bfs_hold(const struct bfs_mount_options *options, int ready_fd)
 		return EXIT_FAILURE;
 	bfs_detach_dead(config);
 	r = bfs_pool_wait(config, pool_fd);
+	h.pressure = bfs_pressure_triggers_open(config);
 	fuse_fd = r < 0 ? r : bfs_mount(config, options->flags);
 	h.shared_fd = shared_fd;
 	h.pool_fd = pool_fd;

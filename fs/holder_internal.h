@@ -5,6 +5,7 @@
 #ifndef BFS_HOLDER_INTERNAL_H
 #define BFS_HOLDER_INTERNAL_H
 
+#include "pressure_trigger.h"
 #include "shared.h"
 #include "watchdog.h"
 
@@ -45,6 +46,7 @@ struct bfs_successor {
 struct bfs_holder {
 	struct bfs_shared *shared;
 	int shared_fd, pool_fd, fuse_fd;
+	struct bfs_pressure_triggers pressure;
 	int program_fd; /* what workers are started from */
 	char program[PATH_MAX]; /* where it lay when we were started */
 	int ready_fd; /* -1: nobody waits, or has been told */

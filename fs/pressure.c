@@ -5,19 +5,15 @@
  */
 #include "pressure.h"
 
-#include "fd.h"
 #include "fs.h"
 #include "log.h"
 #include "purge.h"
 #include "room.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,70 +62,6 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-int bfs_pressure_open(const char *path, uint32_t stall_ms, uint32_t *window_ms)
-{
-	/* The multiple that takes no privilege, and the longest of all. */
-	enum { STEP_MS = 2000, MAX_MS = 10000 };
-	BFS_FD int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	uint32_t window = *window_ms;
-	char text[64];
-	int n;
-
-	if (fd < 0)
-		return -errno;
-	for (;;) {
-		n = snprintf(text, sizeof(text), "some %llu %llu",
-			     stall_ms * 1000ull, window * 1000ull);
-		/* With its NUL, as the kernel wants it. */
-		if (write(fd, text, (size_t)n + 1) >= 0)
-			break;
-		if ((errno != EINVAL && errno != EPERM) ||
-		    window % STEP_MS == 0 || window > MAX_MS)
-			return -errno;
-		window += STEP_MS - window % STEP_MS;
-	}
-	*window_ms = window;
-	return bfs_fd_take(&fd);
-}
-
-/* memory.pressure of our own group, where that is not the whole machine. */
-static int open_group(uint32_t stall_ms, uint32_t *window_ms)
-{
-	static struct bfs_group_path path;
-	const size_t n = sizeof(path.dir);
-	int r = bfs_group_find_own("", &path);
-
-	if (r < 0)
-		return r;
-	if (strlen(path.dir) == path.mount_length ||
-	    strlen(path.dir) + sizeof("/memory.pressure") > n)
-		return -ENOENT;
-	strcat(path.dir, "/memory.pressure");
-	return bfs_pressure_open(path.dir, stall_ms, window_ms);
-}
-
-static void open_pressure(struct monitor *m)
-{
-	const struct bfs_config *config = &m->fs->shared->config;
-	uint32_t window = config->pressure_window_ms;
-	int fd;
-
-	m->fds[SYSTEM].fd = m->fds[GROUP].fd = -1;
-	if (config->pressure_stall_ms == 0)
-		return;
-	fd = bfs_pressure_open("/proc/pressure/memory",
-			       config->pressure_stall_ms, &window);
-	m->fds[SYSTEM].fd = fd;
-	m->fds[GROUP].fd = open_group(config->pressure_stall_ms, &window);
-	if (fd < 0 && m->fds[GROUP].fd < 0)
-		bfs_log(LOG_WARNING, "the kernel does not tell of memory "
-			"pressure (%s): volatile buffers go when room is short",
-			strerror(-fd));
-	else if (window != config->pressure_window_ms)
-		bfs_log(LOG_NOTICE, "pressure_window=%u takes CAP_SYS_RESOURCE: "
-			"it is %u", config->pressure_window_ms, window);
 }
 
 static void purge(struct monitor *m, uint64_t bytes, const char *why)
@@ -278,7 +210,8 @@ static void *run(void *argument)
 	return NULL;
 }
 
-int bfs_pressure_start(struct bfs_fs *fs)
+int bfs_pressure_start(struct bfs_fs *fs,
+		       const struct bfs_pressure_triggers *triggers)
 {
 	struct monitor *m = &monitor;
 	pthread_t thread;
@@ -287,7 +220,8 @@ int bfs_pressure_start(struct bfs_fs *fs)
 	m->fs = fs;
 	m->fds[VOLATILE].events = POLLIN;
 	m->fds[SYSTEM].events = m->fds[GROUP].events = POLLPRI;
-	open_pressure(m);
+	m->fds[SYSTEM].fd = triggers->system;
+	m->fds[GROUP].fd = triggers->group;
 	bfs_places_open(&m->places, fs->root_fd);
 	r = pthread_create(&thread, NULL, run, m);
 	if (r)

@@ -20,17 +20,20 @@
 #ifndef BFS_PRESSURE_H
 #define BFS_PRESSURE_H
 
+#include "pressure_trigger.h"
+
 #include <stdint.h>
 
 struct bfs_fs;
 struct bfs_room;
 
 /*
- * Start the thread, once. Pressure that cannot be had is said in the log, and
+ * Start the thread, once. It has the triggers from then on; where there are none,
  * room is watched without. fs outlives it, and is not changed.
  * 0; errors of pthread_create(3).
  */
-int bfs_pressure_start(struct bfs_fs *fs);
+int bfs_pressure_start(struct bfs_fs *fs,
+		       const struct bfs_pressure_triggers *triggers);
 
 /*
  * What has to be left of a place. asked: -o reserve=, of which at most a half of
@@ -41,13 +44,5 @@ uint64_t bfs_pressure_reserve(uint64_t asked, uint64_t total);
 
 /* Nanoseconds until a place is looked at again. */
 uint64_t bfs_pressure_pause_ns(const struct bfs_room *room);
-
-/*
- * Ask the kernel to tell when processes waited so long for memory within a
- * window, in the file `path`. Windows that take a privilege that we lack are
- * made longer. A descriptor that is ready for POLLPRI then, close-on-exec, and
- * the window in *window_ms; errors of open(2) and write(2).
- */
-int bfs_pressure_open(const char *path, uint32_t stall_ms, uint32_t *window_ms);
 
 #endif

@@ -29,17 +29,18 @@ static int keep_stderr(int text_fd)
 static void exec_worker(const struct bfs_holder *h, int program_fd,
 			int control_fd, int text_fd)
 {
-	enum { COUNT_MAX = 5 };
-	int fds[COUNT_MAX] = { h->fuse_fd, h->shared_fd, h->pool_fd };
-	const size_t count = control_fd < 0 ? 3 : 5;
+	enum { COUNT = 5, COUNT_MAX = 7 };
+	int fds[COUNT_MAX] = { h->fuse_fd, h->shared_fd, h->pool_fd,
+			       h->pressure.system, h->pressure.group };
+	const size_t count = control_fd < 0 ? COUNT : COUNT_MAX;
 	char numbers[COUNT_MAX][16];
 	char *argv[COUNT_MAX + 3] = { (char *)"bufferfs",
 				      (char *)BFS_WORKER_ARGUMENT };
 	sigset_t none;
 
 	if (control_fd >= 0) {
-		fds[3] = control_fd;
-		fds[4] = keep_stderr(text_fd);
+		fds[COUNT] = control_fd;
+		fds[COUNT + 1] = keep_stderr(text_fd);
 	}
 	for (size_t i = 0; i < count; i++) {
 		snprintf(numbers[i], sizeof(numbers[i]), "%d", fds[i]);

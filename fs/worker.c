@@ -175,14 +175,15 @@ static void announce(const struct bfs_worker_fds *fds)
 
 static int read_arguments(int argc, char **argv, struct bfs_worker_fds *ret_fds)
 {
-	if (argc != 5 && argc != 7)
+	if (argc != 7 && argc != 9)
 		return -EINVAL;
 	*ret_fds = (struct bfs_worker_fds){
 		.fuse = atoi(argv[2]),
 		.shared = atoi(argv[3]),
 		.root = atoi(argv[4]),
-		.control = argc == 7 ? atoi(argv[5]) : -1,
-		.stderr_fd = argc == 7 ? atoi(argv[6]) : -1,
+		.pressure = { atoi(argv[5]), atoi(argv[6]) },
+		.control = argc == 9 ? atoi(argv[7]) : -1,
+		.stderr_fd = argc == 9 ? atoi(argv[8]) : -1,
 	};
 	return 0;
 }
@@ -196,7 +197,7 @@ int bfs_work(int argc, char **argv)
 		bfs_log(LOG_ERR, "the worker cannot start: %s", strerror(-r));
 		return EXIT_FAILURE;
 	}
-	if ((r = bfs_pressure_start(&fs)) < 0)
+	if ((r = bfs_pressure_start(&fs, &fds.pressure)) < 0)
 		bfs_log(LOG_WARNING, "nobody watches for memory pressure: %s",
 			strerror(-r));
 	if (!fs.shared->config.foreground)

@@ -6,6 +6,8 @@
 #ifndef BFS_WORKER_H
 #define BFS_WORKER_H
 
+#include "pressure_trigger.h"
+
 #include <signal.h>
 
 /*
@@ -17,6 +19,7 @@
 #define BFS_WORKER_ARGUMENT "--worker"
 struct bfs_worker_fds {
 	int fuse, shared, root; /* /dev/fuse, shared block, pool root */
+	struct bfs_pressure_triggers pressure;
 	int control;            /* socket to the holder, or -1 */
 	int stderr_fd;          /* for stderr, once it is the worker */
 };

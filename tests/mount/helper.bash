@@ -45,6 +45,8 @@ unmount_fs() {
 	check_log
 }
 
+holder() { cat "$BATS_FILE_TMPDIR/holder"; }
+
 # A sanitizer's report or a failed assertion fails the suite.
 check_log() {
 	if grep -E 'Sanitizer|runtime error|Assertion|BUG|leak' "$LOG" >&2; then

@@ -226,16 +226,28 @@ purged() { [ "$(state "$1" purge_count)" -gt 0 ]; } # FILE
 	assert_equal "$(state keep purge_count)" 0
 }
 
+pressure_fds() { find "/proc/$1/fd" -lname '*pressure*' | wc -l; } # PID
+
+@test "a worker that dies takes the kernel's word of pressure from nobody" {
+	[ -w /proc/pressure/memory ] || skip "no /proc/pressure/memory"
+	mount_fs -o size=64M,reserve=0,pressure_stall=1
+	# Closing it takes long: the holder keeps it open.
+	[ "$(pressure_fds "$(holder)")" -ge 1 ]
+	kill -9 "$(worker)"
+	cd "$MNT"
+	volatile one 4
+	[ "$(pressure_fds "$(worker)")" -ge 1 ]
+	stall
+	eventually purged one
+}
+
 @test "pressure is not asked for with pressure_stall=0" {
 	[ -w /proc/pressure/memory ] || skip "no /proc/pressure/memory"
 	mount_fs -o size=64M
-	pressure_fds() {
-		find "/proc/$(worker)/fd" -lname '*pressure*' | wc -l
-	}
-	[ "$(pressure_fds)" -ge 1 ]
+	[ "$(pressure_fds "$(worker)")" -ge 1 ]
 	unmount_fs
 	mount_fs -o size=64M,pressure_stall=0
-	assert_equal "$(pressure_fds)" 0
+	assert_equal "$(pressure_fds "$(worker)")" 0
 	run grep pressure "$LOG"
 	assert_failure
 }

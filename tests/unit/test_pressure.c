@@ -54,8 +54,9 @@ static struct bfs_fs fs;
 static bool start(void)
 {
 	static struct bfs_shared shared = {
-		.config = { .reserve = 16 * MIB, .pressure_stall_ms = 0 },
+		.config = { .reserve = 16 * MIB },
 	};
+	static const struct bfs_pressure_triggers none = { -1, -1 };
 
 	if (fs.shared)
 		return true;
@@ -70,7 +71,7 @@ static bool start(void)
 			       0600);
 	assert_true(volatile_file >= 0);
 	assert_int_equal(pipe(purged_fds), 0);
-	assert_int_equal(bfs_pressure_start(&fs), 0);
+	assert_int_equal(bfs_pressure_start(&fs, &none), 0);
 	return true;
 }
 
@@ -167,10 +168,10 @@ static void pressure_that_cannot_be_had_is_an_errno(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(bfs_pressure_open("/no/such/file", 100, &window),
+	assert_int_equal(bfs_pressure_trigger_open("/no/such/file", 100, &window),
 			 -ENOENT);
 	/* A stall longer than the window is none that the kernel takes. */
-	fd = bfs_pressure_open("/proc/pressure/memory", 3000, &window);
+	fd = bfs_pressure_trigger_open("/proc/pressure/memory", 3000, &window);
 	assert_true(fd < 0);
 	assert_int_equal(window, 2000);
 	assert_int_equal(open_fds(), before);
@@ -179,7 +180,7 @@ static void pressure_that_cannot_be_had_is_an_errno(void **state)
 static void a_window_is_made_longer_where_that_takes_no_privilege(void **state)
 {
 	uint32_t window = 500;
-	int fd = bfs_pressure_open("/proc/pressure/memory", 100, &window);
+	int fd = bfs_pressure_trigger_open("/proc/pressure/memory", 100, &window);
 
 	(void)state;
 	if (fd < 0)
