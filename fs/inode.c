@@ -24,6 +24,7 @@ enum { BUCKETS = 1 << 14 };
 struct bfs_inode_table {
 	struct bfs_shared *shared;
 	int fuse_fd;
+	pthread_mutex_t backing_lock; /* a leaf: who registers a backing file */
 	pthread_mutex_t lock; /* protects all below, and the slots' nodeids */
 	struct bfs_inode *buckets[BUCKETS];
 	uint32_t *free_slots; /* a stack of slots below slots_used */
@@ -157,6 +158,12 @@ int bfs_inode_take_slot(struct bfs_inode_table *table, struct bfs_inode *inode)
 	return need_slot(table, inode, BFS_SLOTS_MAX - BFS_SLOTS_MAX / 4);
 }
 
+static void note_backing(struct bfs_shared *shared, int32_t id)
+{
+	if (id > shared->highest_backing_id)
+		shared->highest_backing_id = id;
+}
+
 /* Adopt slot i: an inode for a taken one, the free stack for another. */
 static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 {
@@ -165,6 +172,7 @@ static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 
 	if (reserve_free_slot(t) < 0)
 		return -ENOMEM;
+	note_backing(t->shared, slot->backing_id);
 	/* Killed while giving it back: the id may be closed already. */
 	if (slot->nodeid && slot->opens == 0) {
 		close_backing(t, slot);
@@ -184,6 +192,7 @@ static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 	if (!(inode = new_inode(slot->nodeid)))
 		return -ENOMEM;
 	inode->slot = slot;
+	inode->adopted = true;
 	*link = inode;
 	return 0;
 }
@@ -229,6 +238,7 @@ int bfs_inode_table_create(struct bfs_shared *shared, int fuse_fd,
 	t->shared = shared;
 	t->fuse_fd = fuse_fd;
 	pthread_mutex_init(&t->lock, NULL);
+	pthread_mutex_init(&t->backing_lock, NULL);
 	for (uint32_t i = 0; i < shared->slots_used; i++) {
 		int r = adopt_slot(t, i);
 
@@ -355,27 +365,42 @@ static int need_backing(struct bfs_inode_table *t, struct bfs_slot *slot, int fd
 
 	if (id > 0)
 		return id;
-	if ((id = open_backing(t, fd)) < 0)
-		return id;
-	/* First, or the next worker might take the id for a stray. */
-	pthread_mutex_lock(&t->lock);
-	if (id > t->shared->highest_backing_id)
-		t->shared->highest_backing_id = id;
-	pthread_mutex_unlock(&t->lock);
-	slot->backing_id = id;
+	/* One at a time, and the slot has it before it is the highest: what the
+	 * kernel gave and no slot has is above that. */
+	pthread_mutex_lock(&t->backing_lock);
+	if ((id = open_backing(t, fd)) > 0) {
+		slot->backing_id = id;
+		atomic_signal_fence(memory_order_seq_cst);
+		note_backing(t->shared, id);
+	}
+	pthread_mutex_unlock(&t->backing_lock);
 	return id;
 }
 
+/* A worker that counted for a request may have died before it noted that: the
+ * slot knows until somebody else counts. */
+static void note_last_count(struct bfs_shared *shared, struct bfs_inode *inode,
+			    uint64_t unique)
+{
+	const uint64_t last = bfs_request_of_tag(inode->slot->request, unique);
+	uint64_t *noted = &shared->counted[last / 2 % BFS_COUNTED_MAX];
+
+	if (inode->adopted && unique && inode->slot->request && *noted < last)
+		*noted = last;
+	inode->adopted = false;
+}
+
 /* Change the counts in one store. */
-static void count(struct bfs_slot *slot, uint64_t opens, uint64_t plain_opens,
-		  uint64_t unique)
+static void count(struct bfs_inode_table *t, struct bfs_inode *inode,
+		  uint64_t opens, uint64_t plain_opens, uint64_t unique)
 {
 	struct bfs_slot next = { .counts = 0 };
 
+	note_last_count(t->shared, inode, unique);
 	next.opens = opens;
 	next.plain_opens = plain_opens < opens ? plain_opens : opens;
 	next.request = bfs_request_tag(unique);
-	atomic_store(&slot->counts, atomic_load(&next.counts));
+	atomic_store(&inode->slot->counts, atomic_load(&next.counts));
 }
 
 bool bfs_inode_has_counted(const struct bfs_inode *inode, uint64_t unique)
@@ -393,7 +418,7 @@ int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 	if (data_fd >= 0 &&
 	    (id = need_backing(table, inode->slot, data_fd)) < 0)
 		return id;
-	count(inode->slot, inode->slot->opens + 1u,
+	count(table, inode, inode->slot->opens + 1u,
 	      inode->slot->plain_opens + (plain ? 1u : 0u), unique);
 	return id;
 }
@@ -405,7 +430,7 @@ void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 
 	if (!slot || slot->opens == 0)
 		return;
-	count(slot, slot->opens - 1u,
+	count(table, inode, slot->opens - 1u,
 	      slot->plain_opens - (plain && slot->plain_opens ? 1u : 0u), unique);
 	/* The memory of an unlinked buffer must not wait for an id. */
 	if (slot->opens == 0) {

@@ -47,6 +47,7 @@ struct bfs_inode {
 	pthread_mutex_t lock;  /* protects `slot`'s fields and what follows */
 	pthread_cond_t released; /* an open was dropped */
 	struct bfs_slot *slot; /* in shared memory, or NULL */
+	bool adopted;          /* its opens were counted by the last worker */
 	struct iobuf *wired;   /* keeps the memory locked, or NULL */
 	struct bfs_charge charged;
 	uid_t owner;           /* whose charged.owned is */
@@ -69,14 +70,14 @@ struct bfs_inode {
 int bfs_inode_table_create(struct bfs_shared *shared, int fuse_fd,
 			   struct bfs_inode_table **ret_table);
 
-/*
- * Find or make the inode and lock it: every change of a buffer happens between
- * this and bfs_inode_unlock(). NULL when memory ran out.
- */
 /* Forget it, and what is wired of its inodes, which nobody uses. The slots stay as
  * they are. */
 void bfs_inode_table_destroy(struct bfs_inode_table *table);
 
+/*
+ * Find or make the inode and lock it: every change of a buffer happens between
+ * this and bfs_inode_unlock(). NULL when memory ran out.
+ */
 struct bfs_inode *bfs_inode_lock(struct bfs_inode_table *table, uint64_t nodeid);
 
 /* Unlock; an inode that is idle again is forgotten with its slot. */

@@ -102,6 +102,17 @@ static inline uint64_t bfs_request_tag(uint64_t unique)
 	return unique / 2 & ((1u << 20) - 1);
 }
 
+/* The request with that tag which is nearest to `unique`, rather an older one. */
+static inline uint64_t bfs_request_of_tag(uint64_t tag, uint64_t unique)
+{
+	const uint64_t tags = 1u << 20;
+	const uint64_t behind = (unique / 2 - tag) % tags;
+
+	return behind < tags - BFS_COUNTED_MAX && behind <= unique / 2
+		       ? unique - behind * 2
+		       : unique + (tags - behind) * 2;
+}
+
 /* A request that workers died over. */
 struct bfs_attempts {
 	uint64_t unique;

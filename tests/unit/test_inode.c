@@ -567,9 +567,26 @@ static void the_last_request_that_was_counted_is_known_to_the_next_worker(
 	inode = bfs_inode_lock(t, 10);
 	assert_true(bfs_inode_has_counted(inode, 1234));
 	assert_false(bfs_inode_has_counted(inode, 1236));
+	assert_int_equal(shared->counted[1234 / 2], 0); /* nobody came to that */
 	bfs_inode_drop_open(t, inode, true, 1236);
 	assert_false(bfs_inode_has_counted(inode, 1234));
+	assert_int_equal(shared->counted[1234 / 2], 1234);
 	bfs_inode_unlock(t, inode);
+}
+
+static void a_request_is_told_by_its_tag_among_those_in_flight(void **state)
+{
+	static const uint64_t uniques[] = {
+		2, 1234, 1ull << 21, (1ull << 21) + 2, (1ull << 40) - 2, 1ull << 40,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(uniques) / sizeof(uniques[0]); i++)
+		for (uint64_t near = uniques[i] > 1000 ? uniques[i] - 1000 : 0;
+		     near <= uniques[i] + 1000; near += 2)
+			assert_int_equal(bfs_request_of_tag(
+						 bfs_request_tag(uniques[i]), near),
+					 uniques[i]);
 }
 
 static void a_slot_without_opens_is_given_back_by_the_next_worker(void **state)
@@ -598,6 +615,8 @@ int main(void)
 		over_shared(many_inodes_have_a_slot_each),
 		over_shared(
 			the_last_request_that_was_counted_is_known_to_the_next_worker),
+		cmocka_unit_test(
+			a_request_is_told_by_its_tag_among_those_in_flight),
 		over_shared(
 			a_slot_without_opens_is_given_back_by_the_next_worker),
 		over_shared(plain_opens_are_counted_among_the_opens),
