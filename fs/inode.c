@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "inode.h"
 
+#include "attempt.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <linux/capability.h>
@@ -457,11 +459,13 @@ void bfs_inode_wait_for_release(struct bfs_inode *inode, bool plain_only)
 {
 	const struct timespec end = bfs_end_of_patience();
 
+	bfs_attempt_waits();
 	while (inode->slot &&
 	       (plain_only ? inode->slot->plain_opens : inode->slot->opens))
 		if (pthread_cond_timedwait(&inode->released, &inode->lock,
 					   &end))
 			break;
+	bfs_attempt_goes_on();
 }
 
 static uint32_t slots_used(struct bfs_inode_table *t)

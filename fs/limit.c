@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "limit.h"
 
+#include "attempt.h"
 #include "inode.h"
 #include "log.h"
 
@@ -102,8 +103,10 @@ static bool wait_for_room(struct bfs_owners *o, struct owner *e, uint64_t bytes)
 	if (bytes > o->max || e->waiting == WAITING_MAX)
 		return false;
 	e->waiting++;
+	bfs_attempt_waits();
 	while (r == 0 && !has_room(o, e, bytes))
 		r = pthread_cond_timedwait(&o->released, &o->lock, &end);
+	bfs_attempt_goes_on();
 	e->waiting--;
 	return has_room(o, e, bytes);
 }

@@ -5,6 +5,7 @@
  */
 #include "ops.h"
 
+#include "attempt.h"
 #include "journal.h"
 
 #include <errno.h>
@@ -16,23 +17,6 @@ static __thread struct {
 	bool again; /* a worker before us may have done it */
 } request;
 
-/*
- * Count the workers that died over it: three that crashed are enough. One that
- * was killed had no part in that, as a rule, but for the kernel's killer, which
- * looks for whoever takes much memory: so that counts too, for little.
- */
-static bool is_poison(struct bfs_fs *fs)
-{
-	enum { KILLED = 1, CRASHED = 8, WEIGHT_MAX = 3 * CRASHED };
-	struct bfs_attempts *a =
-		&fs->shared->attempts[request.unique / 2 % BFS_COUNTED_MAX];
-
-	if (a->unique != request.unique)
-		*a = (struct bfs_attempts){ request.unique, 0 };
-	a->weight += fs->shared->crashed ? CRASHED : KILLED;
-	return a->weight >= WEIGHT_MAX;
-}
-
 bool bfs_request_begin(struct bfs_fs *fs, uint64_t unique)
 {
 	const uint64_t again = UINT64_C(1) << 63;
@@ -40,12 +24,14 @@ bool bfs_request_begin(struct bfs_fs *fs, uint64_t unique)
 	request.again = unique & again;
 	request.unique = unique & ~again;
 	bfs_journal_request(fs->journal, request.unique, request.again);
-	return !request.again || !is_poison(fs);
+	return bfs_attempt_begin(fs->shared->attempts, request.unique,
+				 request.again, fs->shared->crashed);
 }
 
 void bfs_request_end(struct bfs_fs *fs)
 {
 	bfs_journal_end(fs->journal);
+	bfs_attempt_end();
 }
 
 /*

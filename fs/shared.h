@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define BFS_SHARED_MAGIC 0x42554653u /* "BUFS" */
-#define BFS_SHARED_VERSION 5u
+#define BFS_SHARED_VERSION 6u
 
 /* As the place needs it that has to have it: see pressure.h. */
 #define BFS_RESERVE_DEFAULT UINT64_MAX
@@ -116,7 +116,8 @@ static inline uint64_t bfs_request_of_tag(uint64_t tag, uint64_t unique)
 /* A request that workers died over. */
 struct bfs_attempts {
 	uint64_t unique;
-	uint32_t weight; /* of their deaths: see ops_open.c */
+	uint32_t weight; /* of their deaths: see attempt.h */
+	bool waits;      /* it only sleeps: see there, too */
 };
 
 /* What a request found before it ran. */
