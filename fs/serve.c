@@ -2,9 +2,10 @@
 /*
  * serve.c - the threads that read requests and serve them.
  *
- * The loop is our own because only fuse_session_receive_buf() followed by
- * fuse_session_process_buf() shows a request's unique, which tells requests
- * that are sent a second time. One thread reads and serves at a time while that
+ * The loop is our own because only fuse_session_process_buf() of what was read
+ * before shows a request's unique, which tells requests that are sent a second
+ * time; and because nobody may be told of a death while his request is read: see
+ * struct request_buffer. One thread reads and serves at a time while that
  * suffices; others come when requests wait, so that an operation that blocks
  * holds up nobody else for longer than two milliseconds.
  */
@@ -13,6 +14,7 @@
 #include "ops.h"
 
 #include "log.h"
+#include "session.h"
 #include "thread.h"
 #include "tree.h"
 #include "worker.h"
@@ -24,6 +26,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -55,6 +58,67 @@ static struct {
 	.activity = PTHREAD_COND_INITIALIZER,
 	.idle = PTHREAD_COND_INITIALIZER,
 };
+
+/*
+ * Memory for a request, every page of which is there. The kernel tells a client EIO
+ * when it cannot copy a request to who reads it, and a killed thread gets no page
+ * any more. Who has read a small request works on a copy of it, so that there are
+ * as many buffers as threads that read, or that write what is large.
+ */
+struct request_buffer {
+	unsigned char mem[BFS_REQUEST_MAX];
+	struct request_buffer *next;
+};
+
+static struct {
+	pthread_mutex_t lock; /* a leaf */
+	struct request_buffer *first;
+	unsigned int count;
+} spare_buffers = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static struct request_buffer *take_buffer(void)
+{
+	struct request_buffer *buffer;
+
+	pthread_mutex_lock(&spare_buffers.lock);
+	if ((buffer = spare_buffers.first)) {
+		spare_buffers.first = buffer->next;
+		spare_buffers.count--;
+	}
+	pthread_mutex_unlock(&spare_buffers.lock);
+	if (buffer)
+		return buffer;
+	buffer = mmap(NULL, sizeof(*buffer), PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	return buffer == MAP_FAILED ? NULL : buffer;
+}
+
+static void give_buffer_back(struct request_buffer *buffer)
+{
+	enum { SPARE_MAX = 2 };
+
+	pthread_mutex_lock(&spare_buffers.lock);
+	if (spare_buffers.count < SPARE_MAX) {
+		buffer->next = spare_buffers.first;
+		spare_buffers.first = buffer;
+		spare_buffers.count++;
+		buffer = NULL;
+	}
+	pthread_mutex_unlock(&spare_buffers.lock);
+	if (buffer)
+		munmap(buffer, sizeof(*buffer));
+}
+
+/* The size of a request, or 0: the mount is gone; a negative errno. */
+static ssize_t read_request(struct request_buffer *buffer)
+{
+	ssize_t n = read(fs->fuse_fd, buffer->mem, sizeof(buffer->mem));
+
+	if (fuse_session_exited(fs->session) || (n < 0 && errno == ENODEV))
+		return 0;
+	/* ENOENT: it was interrupted before it was read. */
+	return n >= 0 ? n : errno == ENOENT ? -EINTR : -errno;
+}
 
 /* A request that workers die over is answered without being looked at. */
 static void refuse_request(uint64_t unique)
@@ -277,30 +341,59 @@ void bfs_end_interruptible(const int *unused)
 	is_long = false;
 }
 
+static void serve_request(unsigned char *request, size_t size)
+{
+	uint64_t header[2]; /* len and opcode; unique */
+
+	memcpy(header, request, sizeof(header));
+	if (bfs_request_begin(fs, header[1]))
+		fuse_session_process_buf(fs->session, &(struct fuse_buf){
+			.mem = request,
+			.size = size,
+		});
+	else
+		refuse_request(header[1]);
+	bfs_request_end(fs);
+}
+
+/* The next request, read into buffer; returns its size. */
+static size_t wait_for_request(struct request_buffer *buffer)
+{
+	ssize_t n;
+
+	look_for_request();
+	while ((n = read_request(buffer)) == -EINTR || n == -EAGAIN)
+		;
+	if (n <= 0)
+		end_process(n == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+	return (size_t)n;
+}
+
 static void *serve(void *argument)
 {
-	struct fuse_buf buf = { 0 };
-	uint64_t header[2]; /* len and opcode; unique */
+	enum { SMALL_MAX = 8 << 10 };
+	unsigned char *small = malloc(SMALL_MAX);
 	bool stay = true;
-	int n;
 
 	while (stay) {
-		look_for_request();
-		n = fuse_session_receive_buf(fs->session, &buf);
-		if (n == -EINTR || n == -EAGAIN)
-			continue;
-		if (n <= 0)
-			end_process(n == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+		struct request_buffer *buffer = take_buffer();
+		size_t size;
+
+		if (!buffer || !small)
+			end_process(EXIT_FAILURE);
+		size = wait_for_request(buffer);
 		leave_reading();
-		memcpy(header, buf.mem, sizeof(header));
-		if (bfs_request_begin(fs, header[1]))
-			fuse_session_process_buf(fs->session, &buf);
-		else
-			refuse_request(header[1]);
-		bfs_request_end(fs);
+		if (size <= SMALL_MAX) {
+			memcpy(small, buffer->mem, size);
+			give_buffer_back(buffer);
+			serve_request(small, size);
+		} else {
+			serve_request(buffer->mem, size);
+			give_buffer_back(buffer);
+		}
 		stay = return_to_reading();
 	}
-	free(buf.mem);
+	free(small);
 	return argument;
 }
 

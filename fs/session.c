@@ -79,6 +79,8 @@ static void agree(void *userdata, struct fuse_conn_info *conn)
 		fuse_set_feature_flag(conn, FUSE_CAP_EXPORT_SUPPORT);
 	fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
 	agree_on_transport(fs, conn);
+	if (conn->max_write > BFS_WRITE_MAX)
+		conn->max_write = BFS_WRITE_MAX;
 	passthrough = passthrough &&
 		      fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
 	if (passthrough)

@@ -8,6 +8,12 @@
 
 #include "fs.h"
 
+/* What one request may have, as it is agreed: bytes to write, and all of it. */
+enum {
+	BFS_WRITE_MAX = 1 << 20,
+	BFS_REQUEST_MAX = BFS_WRITE_MAX + (4 << 10),
+};
+
 /* May we have backing files? The kernel agrees to them without asking that. */
 bool bfs_may_pass_through(void);
 
