@@ -17,7 +17,6 @@ teardown() { unmount_fs; remove_group; }
 
 descriptors() { find "/proc/$1/fd" -mindepth 1 | wc -l; } # PID
 descriptors_are() { [ "$(descriptors "$1")" = "$2" ]; } # PID NUMBER
-holder() { cat "$BATS_FILE_TMPDIR/holder"; }
 
 # A worker that has taken over, as all will be that we look at.
 replace_worker() {
