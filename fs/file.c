@@ -2,12 +2,28 @@
 #include "file_internal.h"
 
 #include "fd.h"
+#include "log.h"
 #include "purge.h"
 #include "task.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/xattr.h>
+
+/* Who converts a buffer has it locked: the mark of one that is not is of a daemon
+ * that was killed with its worker, and the pool was adopted. */
+static void end_conversion(struct bfs_file *file)
+{
+	const int flags = fcntl(file->fd, F_GETFL);
+	int r;
+
+	if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) != O_RDWR)
+		return;
+	if ((r = bfs_file_undo_conversion(file)) < 0)
+		bfs_log(LOG_ERR, "a buffer is neither what it was nor what it "
+			"was to be: %s", strerror(-r));
+}
 
 int bfs_file_open_fd(struct bfs_fs *fs, uint64_t nodeid, int *fd,
 		     struct bfs_file *ret_file)
@@ -22,6 +38,8 @@ int bfs_file_open_fd(struct bfs_fs *fs, uint64_t nodeid, int *fd,
 		return r;
 	}
 	file.fd = bfs_fd_take(fd);
+	if (file.record.flags & BFS_RECORD_CONVERTING)
+		end_conversion(&file);
 	*ret_file = file;
 	return 0;
 }

@@ -18,7 +18,9 @@ enum bfs_record_flags {
 	BFS_RECORD_CONVERTING = 1u << 1,
 	BFS_RECORD_INHERITED = 1u << 2, /* from its directory, as it is */
 	BFS_RECORD_PURGING = 1u << 3,   /* empty, but pages may be left */
-	BFS_RECORD_FLAGS = (1u << 4) - 1, /* all of them */
+	BFS_RECORD_ASIDE = 1u << 4,     /* converted, and the bytes are elsewhere:
+					   see aside.c */
+	BFS_RECORD_FLAGS = (1u << 5) - 1, /* all of them */
 };
 
 struct bfs_record {

@@ -104,22 +104,36 @@ static void wire_again(void *context, uint64_t nodeid)
 			strerror(-r));
 }
 
-/* What an adopted pool has of wired and bound buffers. */
+/* Opening it does, and who opens it before is as good. */
+static void end_conversion(struct bfs_fs *fs, uint64_t nodeid)
+{
+	BFS_FILE struct bfs_file file = { 0 };
+	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
+
+	if (r < 0)
+		bfs_log(LOG_ERR, "a buffer's conversion is not undone: %s",
+			strerror(-r));
+}
+
+/* What an adopted pool has of wired, bound and half converted buffers. */
 static int take_up(void *context, const struct bfs_walk_entry *entry)
 {
 	struct bfs_fs *fs = context;
 	BFS_FD int fd = -1;
 	struct bfs_record record;
-	bool is_wired, is_bound;
+	bool is_wired, is_bound, is_marked;
 	uint64_t nodeid;
 
 	if (!bfs_file_found(entry, &fd, &record))
 		return 0;
 	is_wired = bfs_record_is_wired(&record) && entry->st.st_size > 0;
 	is_bound = record.spec.task > IOBUF_TASK_KERNEL;
-	if ((!is_wired && !is_bound) ||
+	is_marked = record.flags & BFS_RECORD_CONVERTING;
+	if ((!is_wired && !is_bound && !is_marked) ||
 	    bfs_node_lookup(fs->nodes, fd, "", &nodeid) < 0)
 		return 0;
+	if (is_marked)
+		end_conversion(fs, nodeid);
 	if (is_bound)
 		bfs_task_bind_again(fs, nodeid);
 	if (is_wired)

@@ -129,11 +129,11 @@ static int wire(struct bfs_file *file, const struct bfs_record *record,
 	return r;
 }
 
-static int mark(struct bfs_file *file, uint64_t length)
+static int mark(struct bfs_file *file, uint64_t length, uint32_t flags)
 {
 	struct bfs_record marked = file->record;
 
-	marked.flags |= BFS_RECORD_CONVERTING;
+	marked.flags |= BFS_RECORD_CONVERTING | flags;
 	marked.length = length;
 	return bfs_file_store(file, &marked);
 }
@@ -144,7 +144,7 @@ static int convert_in_place(struct bfs_file *file,
 	struct iobuf *buffer = NULL;
 	int r;
 
-	if ((r = mark(file, record->length)) < 0 ||
+	if ((r = mark(file, record->length, 0)) < 0 ||
 	    (r = reserve(file, record)) < 0 ||
 	    (bfs_record_is_wired(record) &&
 	     (r = wire(file, record, &buffer)) < 0) ||
@@ -209,7 +209,7 @@ static int convert_by_copy(struct bfs_file *file,
 	int r;
 
 	if ((r = bfs_aside_make(file, record->length, &aside)) < 0 ||
-	    (r = mark(file, record->length)) < 0)
+	    (r = mark(file, record->length, BFS_RECORD_ASIDE)) < 0)
 		return r;
 	if ((r = rebuild(file, record, aside, reason)) < 0 &&
 	    (ftruncate(file->fd, 0) < 0 ||
@@ -288,11 +288,11 @@ int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
  * is aside, and for what was there. */
 static int bring_back(struct bfs_file *file, uint64_t size)
 {
-	BFS_FD int aside = bfs_aside_open(file);
+	BFS_FD int aside = -1;
 
-	if (aside == -ENOENT) /* it is where it was */
+	if (!(file->record.flags & BFS_RECORD_ASIDE))
 		return 0;
-	if (aside < 0)
+	if ((aside = bfs_aside_open(file)) < 0)
 		bfs_log(LOG_ERR, "the contents of a buffer are lost that was "
 			"being converted");
 	if (ftruncate(file->fd, 0) < 0)
@@ -306,7 +306,8 @@ int bfs_file_undo_conversion(struct bfs_file *file)
 	int r = 0;
 
 	if (record.flags & BFS_RECORD_CONVERTING) {
-		record.flags &= ~(uint32_t)BFS_RECORD_CONVERTING;
+		record.flags &= ~(uint32_t)(BFS_RECORD_CONVERTING |
+					    BFS_RECORD_ASIDE);
 		if ((r = bring_back(file, record.length)) < 0)
 			return r;
 		if (ftruncate(file->fd, (off_t)extent_of(&record)) < 0)

@@ -5,6 +5,7 @@ setup() { mount_fs; cd "$MNT" || exit; }
 teardown() {
 	[ -z "${MAPPER_PID:-}" ] || kill "$MAPPER_PID" 2>/dev/null || true
 	unmount_fs
+	! mountpoint -q "$BATS_TEST_TMPDIR/pool" || umount "$BATS_TEST_TMPDIR/pool"
 }
 
 @test "a killed worker is replaced, names and bytes are there" {
@@ -281,4 +282,49 @@ END
 	rm "$MNT/plain" "$MNT/wired"
 	eventually state_is "$MNT" used 0
 	assert_equal "$(state "$MNT" workers_started)" 2
+}
+
+# half_convert FILE BYTES [FLAGS]: as a daemon leaves it that is killed with its
+# worker: marked, and larger than it was.
+half_convert() {
+	python3 - "$@" <<'END'
+import os, struct, sys
+path, size, flags = sys.argv[1], int(sys.argv[2]), int(sys.argv[3], 0)
+for name in 'trusted.iobuf.record', 'user.iobuf.record':
+    if name in os.listxattr(path):
+        record = bytearray(os.getxattr(path, name))
+        old, = struct.unpack_from('=I', record, 4)
+        struct.pack_into('=IQ', record, 4, old | flags, size)
+        os.setxattr(path, name, record)
+        os.truncate(path, 1 << 20)
+END
+}
+
+@test "a buffer that a killed daemon was converting is what it was before" {
+	unmount_fs
+	mkdir "$BATS_TEST_TMPDIR/pool"
+	mount -t tmpfs pool "$BATS_TEST_TMPDIR/pool"
+	mount_fs -o "pool=$BATS_TEST_TMPDIR/pool"
+	for file in opened found copied; do
+		spec "$MNT/$file" tag=mine
+		seq 1000 >"$MNT/$file"
+	done
+	seq 1000 >"$BATS_TEST_TMPDIR/before"
+	unmount_fs
+	half_convert "$BATS_TEST_TMPDIR/pool/opened" 3893 0x2
+	half_convert "$BATS_TEST_TMPDIR/pool/found" 3893 0x2
+	half_convert "$BATS_TEST_TMPDIR/pool/copied" 3893 0x12
+	mount_fs -o "pool=$BATS_TEST_TMPDIR/pool"
+	cmp "$MNT/opened" "$BATS_TEST_TMPDIR/before"
+	size_is() { [ "$(stat -c %s "$1")" = "$2" ]; }
+	eventually size_is "$BATS_TEST_TMPDIR/pool/found" 3893
+	cmp "$MNT/found" "$BATS_TEST_TMPDIR/before"
+	assert_equal "$(getfattr --absolute-names --only-values \
+		-n user.iobuf.tag "$MNT/found")" mine
+	# Its bytes were elsewhere, and are no more: the log says so.
+	eventually size_is "$BATS_TEST_TMPDIR/pool/copied" 3893
+	run grep -c 'contents of a buffer are lost' "$LOG"
+	assert_output 1
+	setfattr -n user.iobuf -v capacity=4K,length=3893 "$MNT/opened"
+	cmp "$MNT/opened" "$BATS_TEST_TMPDIR/before"
 }

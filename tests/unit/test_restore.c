@@ -206,6 +206,7 @@ static void left_converting(uint64_t nodeid, bool marked, int *ret_aside)
 				 0);
 	record = file.record;
 	record.flags |= BFS_RECORD_CONVERTING;
+	record.flags |= ret_aside ? BFS_RECORD_ASIDE : 0;
 	record.length = sizeof(contents);
 	if (marked)
 		assert_int_equal(bfs_record_store(file.fd, &record), 0);
