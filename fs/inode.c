@@ -166,6 +166,18 @@ static void note_backing(struct bfs_shared *shared, int32_t id)
 		shared->highest_backing_id = id;
 }
 
+/* A worker that counted for a request may have died before it noted that: the
+ * slot knows until somebody else counts, or it is given back. */
+static void note_last_count(struct bfs_shared *shared,
+			    const struct bfs_slot *slot, uint64_t unique)
+{
+	const uint64_t last = bfs_request_of_tag(slot->request, unique);
+	uint64_t *noted = &shared->counted[last / 2 % BFS_COUNTED_MAX];
+
+	if (slot->request && *noted < last)
+		*noted = last;
+}
+
 /* Adopt slot i: an inode for a taken one, the free stack for another. */
 static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 {
@@ -178,6 +190,7 @@ static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 	/* Killed while giving it back: the id may be closed already. */
 	if (slot->nodeid && slot->opens == 0) {
 		close_backing(t, slot);
+		note_last_count(t->shared, slot, t->shared->newest_request);
 		if (slot->flags == 0)
 			atomic_store(&slot->nodeid, 0);
 	}
@@ -379,26 +392,15 @@ static int need_backing(struct bfs_inode_table *t, struct bfs_slot *slot, int fd
 	return id;
 }
 
-/* A worker that counted for a request may have died before it noted that: the
- * slot knows until somebody else counts. */
-static void note_last_count(struct bfs_shared *shared, struct bfs_inode *inode,
-			    uint64_t unique)
-{
-	const uint64_t last = bfs_request_of_tag(inode->slot->request, unique);
-	uint64_t *noted = &shared->counted[last / 2 % BFS_COUNTED_MAX];
-
-	if (inode->adopted && unique && inode->slot->request && *noted < last)
-		*noted = last;
-	inode->adopted = false;
-}
-
 /* Change the counts in one store. */
 static void count(struct bfs_inode_table *t, struct bfs_inode *inode,
 		  uint64_t opens, uint64_t plain_opens, uint64_t unique)
 {
 	struct bfs_slot next = { .counts = 0 };
 
-	note_last_count(t->shared, inode, unique);
+	if (inode->adopted && unique)
+		note_last_count(t->shared, inode->slot, unique);
+	inode->adopted = false;
 	next.opens = opens;
 	next.plain_opens = plain_opens < opens ? plain_opens : opens;
 	next.request = bfs_request_tag(unique);

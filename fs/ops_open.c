@@ -23,6 +23,8 @@ bool bfs_request_begin(struct bfs_fs *fs, uint64_t unique)
 
 	request.again = unique & again;
 	request.unique = unique & ~again;
+	if (!request.again)
+		fs->shared->newest_request = unique;
 	bfs_journal_request(fs->journal, request.unique, request.again);
 	return bfs_attempt_begin(fs->shared->attempts, request.unique,
 				 request.again, fs->shared->crashed);

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define BFS_SHARED_MAGIC 0x42554653u /* "BUFS" */
-#define BFS_SHARED_VERSION 6u
+#define BFS_SHARED_VERSION 7u
 
 /* As the place needs it that has to have it: see pressure.h. */
 #define BFS_RESERVE_DEFAULT UINT64_MAX
@@ -142,6 +142,8 @@ struct bfs_shared {
 	_Atomic uint32_t working;   /* requests that the worker has read and not
 				       answered */
 	_Atomic uint64_t progress;  /* see watchdog.h */
+	_Atomic uint64_t newest_request; /* that was begun, or one of those that
+					    were at the same time */
 	uint32_t init_size;
 	uint32_t init_reply_size;   /* 0: libfuse has sent it */
 	unsigned char init_request[BFS_INIT_REQUEST_MAX];

@@ -604,6 +604,21 @@ static void a_slot_without_opens_is_given_back_by_the_next_worker(void **state)
 	assert_int_equal(shared->slots[0].backing_id, 0);
 }
 
+static void a_release_is_counted_once_though_its_worker_dies_over_it(void **state)
+{
+	struct bfs_inode_table *t = new_worker();
+	struct bfs_inode *inode = bfs_inode_lock(t, 10);
+
+	(void)state;
+	assert_int_equal(bfs_inode_add_open(t, inode, -1, true, 1234), 0);
+	bfs_inode_drop_open(t, inode, true, 1236);
+	shared->newest_request = 1240;
+	/* Killed before it is noted; the next worker gives the slot back. */
+	t = new_worker();
+	assert_false(bfs_inode_is_known(t, 10));
+	assert_int_equal(shared->counted[1236 / 2], 1236);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -619,6 +634,8 @@ int main(void)
 			a_request_is_told_by_its_tag_among_those_in_flight),
 		over_shared(
 			a_slot_without_opens_is_given_back_by_the_next_worker),
+		over_shared(
+			a_release_is_counted_once_though_its_worker_dies_over_it),
 		over_shared(plain_opens_are_counted_among_the_opens),
 		over_shared(
 			plain_opens_never_exceed_the_opens),
