@@ -42,9 +42,10 @@ static const size_t group_count = sizeof(groups) / sizeof(*groups);
 
 static _Noreturn void usage(void)
 {
-	fputs("usage: bench [-d DIVIDE] [-s MIB] [-w] [-x SPEC] GROUP DIR "
+	fputs("usage: bench [-d DIVIDE] [-m] [-s MIB] [-w] [-x SPEC] GROUP DIR "
 	      "[COMMAND...]\n"
 	      "  -d  make loops that many times shorter\n"
+	      "  -m  DIR has links to the memory of memfd_create(2)\n"
 	      "  -s  size of large files (512)\n"
 	      "  -w  COMMAND returns when it has mounted\n"
 	      "  -x  files have this user.iobuf\ngroups:\n",
@@ -66,9 +67,10 @@ static void parse(struct bench *b, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "+d:s:wx:")) != -1)
+	while ((c = getopt(argc, argv, "+d:ms:wx:")) != -1)
 		switch (c) {
 		case 'd': b->divide = (unsigned int)atoi(optarg); break;
+		case 'm': b->memfd = true; break;
 		case 's': b->size_bytes = (size_t)atoi(optarg) << 20; break;
 		case 'w': b->returns = true; break;
 		case 'x': b->spec = optarg; break;

@@ -21,6 +21,7 @@ struct bench {
 	const char *spec;
 	size_t size_bytes;   /* of the large files */
 	unsigned int divide; /* how much shorter than usual loops are */
+	bool memfd;	     /* names are links to memory without one */
 	bool returns;	     /* start: the command ends when it serves */
 	char **command;	     /* start: what mounts */
 };

@@ -1,6 +1,8 @@
 # The table and the promises, from what the measuring program printed.
 # usage: awk -v rounds=N -v size=MIB -v seconds=N -v quick=1|''
-#            -v columns='NAME ...' -v pressure=1|'' -f report.awk RESULTS NOTES
+#            -v columns='NAME ...' -v pressure=1|'' [-v data=FILE]
+#            -f report.awk RESULTS NOTES
+# data: where to write what charts.gnuplot draws.
 # RESULTS: "COLUMN KEY VALUE" lines; NOTES: text to go below the table.
 
 function column(name, title1, title2) {
@@ -49,6 +51,8 @@ function promise_rates(col, title, limit, i, j, n, key, short, other) {
 BEGIN {
 	column("tmpfs", "plain", "tmpfs")
 	column("huge", "tmpfs", "huge")
+	column("memfd", "", "memfd")
+	column("hugetlb", "hugetlb", "fs")
 	column("elastic", "bufferfs", "elastic")
 	column("fixed", "bufferfs", "fixed")
 	column("uring", "bufferfs", "io_uring")
@@ -83,6 +87,12 @@ BEGIN {
 
 	promise("first touch, elastic / plain tmpfs",
 		"first-touch", "elastic", "tmpfs", "<=", 0.3)
+	promise("first touch, elastic / memfd",
+		"first-touch", "elastic", "memfd", "<=", 0.3)
+	promise("first touch, fixed / hugetlbfs",
+		"first-touch", "fixed", "hugetlb", "<=", 1.1)
+	promise("2nd touch, elastic / hugetlbfs",
+		"second-touch", "elastic", "hugetlb", "<=", 1.5)
 	promise("2nd touch, elastic / plain tmpfs",
 		"second-touch", "elastic", "tmpfs", "<=", 0.2)
 	promise("2nd touch, fixed / plain tmpfs",
@@ -186,6 +196,19 @@ function print_table(i, j, key) {
 	}
 }
 
+# What a chart shows: columns that have all of its keys, one to a line.
+function print_chart(chart, keys_text, i, j, n, line, chart_keys) {
+	n = split(keys_text, chart_keys, " ")
+	for (i = 1; i <= column_count; i++) {
+		line = chart " \"" titles[names[i], 1] "|" \
+			titles[names[i], 2] "\""
+		for (j = 1; j <= n && has(chart_keys[j], names[i]); j++)
+			line = line " " shown(chart_keys[j], names[i])
+		if (j > n)
+			print line >data
+	}
+}
+
 function verdict(value, relation, limit) {
 	if (relation == "<")
 		return value < limit ? "ok" : "MISSED"
@@ -226,6 +249,11 @@ END {
 	printf "%-51s%8s  %s\n", "promise", "measured", "target"
 	for (i = 1; i <= promise_count; i++)
 		print_promise(i)
+	if (data != "") {
+		print_chart("mmap", "first-touch second-touch")
+		print_chart("io", "pread-1m pwrite-1m")
+		print_chart("names", "open-close create-unlink stat-uncached")
+	}
 	if (quick)
 		printf "%-51s%8d  %-2s %-5d %s\n", "seconds of --quick",
 			seconds, "<=", 60, verdict(seconds, "<=", 60)

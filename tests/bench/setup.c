@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -21,9 +22,21 @@ static void specify(const struct bench *b, const char *path, size_t capacity)
 		die("setxattr user.iobuf");
 }
 
+/* Who opens the name opens the memory, as long as we have it. */
+static int make_memfd(const char *name)
+{
+	char path[64];
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
+	return fd < 0 || symlink(path, name) < 0 ? -1 : fd;
+}
+
 int make_large_file(const struct bench *b, const char *name)
 {
-	int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int fd = b->memfd ? make_memfd(name)
+			  : open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+				 0600);
 
 	if (fd < 0)
 		die("create");
