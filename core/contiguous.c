@@ -91,6 +91,23 @@ static bool memory_is_short(void)
 	return meminfo("MemAvailable:") < RESERVE_BYTES;
 }
 
+static _Thread_local struct {
+	int (*check)(void *context, uint64_t bytes);
+	void *context;
+} memory;
+
+void iobuf_set_memory_check(int (*check)(void *context, uint64_t bytes),
+			    void *context)
+{
+	memory.check = check;
+	memory.context = context;
+}
+
+static bool may_take(uint64_t bytes)
+{
+	return !memory.check || memory.check(memory.context, bytes) == 0;
+}
+
 static int remember(struct build *b, uint64_t frame, size_t index)
 {
 	if (b->slot_count == b->slot_size) {
@@ -114,7 +131,8 @@ static int take_one(struct build *b, uint64_t *ret_frame)
 	if (is_interrupted())
 		return -EINTR;
 	if ((b->next + 1) * IOBUF_HUGE_BYTES > b->scratch.mapping.size ||
-	    (b->next % 32 == 0 && memory_is_short()))
+	    (b->next % 32 == 0 && memory_is_short()) ||
+	    !may_take(IOBUF_HUGE_BYTES))
 		return -ENOMEM;
 	r = iobuf_area_reserve(b->pagemap, &b->scratch, b->next, ret_frame);
 	if (r == 0)
@@ -248,6 +266,8 @@ static int hunt(struct build *b, size_t at, uint64_t wanted)
 	while (r == 0 && b->next < limit) {
 		if (is_interrupted())
 			return -EINTR;
+		if (!may_take(IOBUF_HUGE_BYTES))
+			return -EAGAIN;
 		r = iobuf_area_reserve(b->pagemap, &b->scratch, b->next++, &frame);
 		if (r == 0 && frame == wanted)
 			r = swap_in(b, at, b->next - 1, &got);
@@ -317,7 +337,7 @@ static int park(struct build *b)
 	if ((r = iobuf_area_open(&b->parked, b->scratch.mapping.size)) < 0)
 		return r;
 	while (r == 0 && !iobuf_frame_fits(frame, b->want)) {
-		if (memory_is_short() ||
+		if (memory_is_short() || !may_take((uint64_t)chunk) ||
 		    fallocate(b->parked.fd, 0, at, chunk) < 0)
 			return 0; /* what is there has to do */
 		at += chunk;

@@ -181,6 +181,33 @@ static void a_creation_can_be_interrupted_and_leaves_nothing(void **state)
 	assert_in_range(open_fds(), fds, fds + 1); /* the tmpfs stays */
 }
 
+static int bound(void *context, uint64_t bytes)
+{
+	uint64_t *left = context;
+
+	if (bytes > *left)
+		return -ENOMEM;
+	*left -= bytes;
+	return 0;
+}
+
+static void a_search_takes_no_more_than_it_may(void **state)
+{
+	struct iobuf_spec spec = resolved("contiguous,capacity=64M");
+	const unsigned int fds = open_fds();
+	uint64_t left = 32 << 20;
+	struct iobuf *b = NULL;
+
+	(void)state;
+	NEEDS_FRAMES();
+	iobuf_set_memory_check(bound, &left);
+	assert_int_equal(iobuf_create(&spec, &b, NULL), -ENOMEM);
+	iobuf_set_memory_check(NULL, NULL);
+	assert_null(b);
+	assert_true(left < 2 << 20);
+	assert_in_range(open_fds(), fds, fds + 1); /* the tmpfs stays */
+}
+
 static sem_t entered, leave;
 
 static int stop_here(void *context)
@@ -291,6 +318,7 @@ int main(void)
 		cmocka_unit_test(without_the_right_to_see_frames_it_is_eperm),
 		cmocka_unit_test(
 			a_creation_can_be_interrupted_and_leaves_nothing),
+		cmocka_unit_test(a_search_takes_no_more_than_it_may),
 		cmocka_unit_test(
 			waiting_for_another_creation_ends_with_what_the_check_says),
 		cmocka_unit_test(segments_walk_the_runs),

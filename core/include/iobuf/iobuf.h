@@ -223,6 +223,17 @@ int iobuf_attach(const struct iobuf_spec *spec, int fd, uint64_t length,
 void iobuf_set_interrupt_check(int (*check)(void *context), void *context);
 
 /*
+ * Bound what the searches of the calling thread for contiguous and masked memory
+ * take on the way: `check` is asked before each step, which takes that many bytes
+ * until the search ends: 0 lets it go on, a negative errno has it do with what it
+ * has, or fail with -ENOMEM. All but 1 GiB of MemAvailable of proc_meminfo(5) is
+ * the bound in any case; who lives in a memory control group knows of another.
+ * NULL: none.
+ */
+void iobuf_set_memory_check(int (*check)(void *context, uint64_t bytes),
+			    void *context);
+
+/*
  * Walk the physical memory of a buffer (Apple: getPhysicalSegment).
  *
  * offset       where to begin, below the capacity.
