@@ -135,7 +135,7 @@ static int wait_for_release(struct bfs_file *file, bool plain_only)
 		return -errno;
 	if (!bfs_file_is_empty(file, &st))
 		return 0;
-	bfs_inode_wait_for_release(file->inode, plain_only);
+	bfs_inode_wait_for_release(file->fs->inodes, file->inode, plain_only);
 	return bfs_record_load_fd(file->fd, &file->record);
 }
 
@@ -405,7 +405,7 @@ int bfs_file_set_direction(struct bfs_file *file, uint32_t direction,
 	if (direction == (record.spec.options & IOBUF_DIRECTION_MASK))
 		return 0;
 	if (slot && slot->plain_opens)
-		bfs_inode_wait_for_release(file->inode, true);
+		bfs_inode_wait_for_release(file->fs->inodes, file->inode, true);
 	if ((r = bfs_record_load_fd(file->fd, &record)) < 0)
 		return r;
 	slot = file->inode->slot;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "inode.h"
 
-#include "attempt.h"
+#include "patience.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -445,29 +445,16 @@ void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 	pthread_cond_broadcast(&inode->released);
 }
 
-struct timespec bfs_end_of_patience(void)
+void bfs_inode_wait_for_release(struct bfs_inode_table *table,
+				struct bfs_inode *inode, bool plain_only)
 {
-	enum { PATIENCE_NS = 50 * 1000 * 1000 };
-	struct timespec end;
+	struct bfs_patience patience;
 
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_nsec += PATIENCE_NS;
-	end.tv_sec += end.tv_nsec / 1000000000;
-	end.tv_nsec %= 1000000000;
-	return end;
-}
-
-void bfs_inode_wait_for_release(struct bfs_inode *inode, bool plain_only)
-{
-	const struct timespec end = bfs_end_of_patience();
-
-	bfs_attempt_waits();
+	bfs_patience_begin(&patience, table->shared);
 	while (inode->slot &&
-	       (plain_only ? inode->slot->plain_opens : inode->slot->opens))
-		if (pthread_cond_timedwait(&inode->released, &inode->lock,
-					   &end))
-			break;
-	bfs_attempt_goes_on();
+	       (plain_only ? inode->slot->plain_opens : inode->slot->opens) &&
+	       bfs_patience_wait(&patience, &inode->released, &inode->lock))
+		;
 }
 
 static uint32_t slots_used(struct bfs_inode_table *t)

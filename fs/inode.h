@@ -106,13 +106,10 @@ int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 /*
  * Wait until no open is left, or no plain one: close(2) returns before the
  * kernel has told us, so that an open that counts may be over already. For a
- * moment only; the inode's lock is given up meanwhile.
+ * moment only (patience.h); the inode's lock is given up meanwhile.
  */
-void bfs_inode_wait_for_release(struct bfs_inode *inode, bool plain_only);
-
-/* Until when the kernel is waited for that has not told us of a close(2) or the
- * end of a file yet: 50 ms from now, of CLOCK_MONOTONIC. */
-struct timespec bfs_end_of_patience(void);
+void bfs_inode_wait_for_release(struct bfs_inode_table *table,
+				struct bfs_inode *inode, bool plain_only);
 
 /* Undo it, when the file is released or the reply did not arrive. */
 void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "limit.h"
 
-#include "attempt.h"
-#include "inode.h"
 #include "log.h"
+#include "patience.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -97,16 +96,15 @@ static bool has_room(const struct bfs_owners *o, const struct owner *e,
 static bool wait_for_room(struct bfs_owners *o, struct owner *e, uint64_t bytes)
 {
 	enum { WAITING_MAX = 4 };
-	const struct timespec end = bfs_end_of_patience();
-	int r = 0;
+	struct bfs_patience patience;
 
 	if (bytes > o->max || e->waiting == WAITING_MAX)
 		return false;
 	e->waiting++;
-	bfs_attempt_waits();
-	while (r == 0 && !has_room(o, e, bytes))
-		r = pthread_cond_timedwait(&o->released, &o->lock, &end);
-	bfs_attempt_goes_on();
+	bfs_patience_begin(&patience, NULL);
+	while (!has_room(o, e, bytes) &&
+	       bfs_patience_wait(&patience, &o->released, &o->lock))
+		;
 	e->waiting--;
 	return has_room(o, e, bytes);
 }

@@ -378,19 +378,27 @@ import os, signal, sys
 os.chdir(sys.argv[1])
 for k in range(100):
     if os.fork() == 0:
-        for i in range(100):
-            name = '%d-%d' % (k, i)
-            os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600))
-            os.setxattr(name, 'user.iobuf', b'task=self')
-        os.write(1, b'%d\n' % os.getpid())
+        try:
+            for i in range(100):
+                name = '%d-%d' % (k, i)
+                os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600))
+                os.setxattr(name, 'user.iobuf', b'task=self')
+            os.write(1, b'%d\n' % os.getpid())
+        except OSError as error:
+            os.write(1, b'%s\n' % repr(error).encode())
+            os._exit(1)
         while True:
             signal.pause()
 END
 	python3 "$BATS_TEST_TMPDIR/owners.py" "$MNT" >"$BATS_TEST_TMPDIR/ready" 3>&- &
 	for _ in $(seq 100); do
 		read -r pid
-		echo "$pid" >>"$OWNERS"
+		case $pid in
+		*[!0-9]*) failed=$pid ;;
+		*) echo "$pid" >>"$OWNERS" ;;
+		esac
 	done <"$BATS_TEST_TMPDIR/ready"
+	[ -z "${failed:-}" ] || fail "$failed"
 	assert_equal "$(find . -type f | wc -l)" 10000
 	eventually few
 	slept=$(thread_status voluntary_ctxt_switches)
