@@ -74,5 +74,7 @@ bfs_pressure_triggers_open(const struct bfs_config *config)
 	else if (window != config->pressure_window_ms)
 		bfs_log(LOG_NOTICE, "pressure_window=%u takes CAP_SYS_RESOURCE: "
 			"it is %u", config->pressure_window_ms, window);
+	t.system = t.system < 0 ? -1 : t.system;
+	t.group = t.group < 0 ? -1 : t.group;
 	return t;
 }
