@@ -5,11 +5,13 @@
  */
 #include "file_internal.h"
 
+#include "headroom.h"
 #include "limit.h"
 #include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/statvfs.h>
 
 /* What a buffer of `bytes` bytes takes of each limit. */
 static struct bfs_charge charge_of(const struct bfs_fs *fs,
@@ -106,6 +108,32 @@ static void lower(struct bfs_file *file, struct bfs_charge to)
 	uncharge_owner(file, to.owned);
 }
 
+/* What the pool has no room for is nothing that memory is missing for. */
+static bool is_in_pool(const struct bfs_fs *fs, uint64_t bytes)
+{
+	struct statvfs st;
+
+	return fstatvfs(fs->root_fd, &st) < 0 ||
+	       bytes <= (uint64_t)st.f_bavail * st.f_frsize;
+}
+
+int bfs_file_want_memory(const struct bfs_file *file, uint64_t end,
+			 uint64_t at_most)
+{
+	uint64_t has, missing;
+	struct stat st;
+
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	has = (uint64_t)st.st_blocks * 512;
+	if (has >= end)
+		return 0;
+	missing = end - has < at_most ? end - has : at_most;
+	if (!is_in_pool(file->fs, missing))
+		return -ENOSPC;
+	return bfs_headroom_take(file->fs->headroom, missing);
+}
+
 int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
 		    uint64_t bytes)
 {
@@ -119,7 +147,8 @@ int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
 	if ((r = charge_owner(file, to.owned, bfs_owners_charge)) < 0 ||
 	    (r = charge_limit(&fs->wired, &charged->wired, to.wired)) < 0 ||
 	    (r = charge_limit(&fs->contiguous, &charged->contiguous,
-			      to.contiguous)) < 0)
+			      to.contiguous)) < 0 ||
+	    (r = bfs_file_want_memory(file, bytes, bytes)) < 0)
 		lower(file, before);
 	return r;
 }

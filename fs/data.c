@@ -59,6 +59,14 @@ static int charge_growth(struct bfs_file *file, uint64_t size)
 				 : 0;
 }
 
+/* What a write may take. */
+static int want_growth(struct bfs_file *file, uint64_t offset, uint64_t size)
+{
+	return is_plain_file(file)
+		       ? bfs_file_want_memory(file, offset + size, size)
+		       : charge_growth(file, offset + size);
+}
+
 static void settle_charge(struct bfs_file *file, const struct iobuf *buffer)
 {
 	if (grows_wired(file))
@@ -167,6 +175,9 @@ int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 		return allocate_by_size(file, end);
 	if (!(row = find_allocation(mode)))
 		return -EOPNOTSUPP;
+	if (row->reserves && is_plain_file(file) &&
+	    (r = bfs_file_want_memory(file, end, size)) < 0)
+		return r;
 	/* A tmpfs reserves and it punches; it does not do both at once. */
 	if (is_plain_file(file) && !(row->reserves && row->zeroes))
 		return allocate_in_pool(file, mode, offset, end);
@@ -218,7 +229,7 @@ int bfs_file_write(struct bfs_file *file, uint64_t offset, bool append,
 		offset = end_to_append_at(file, iobuf_get_length(buffer));
 	if (is_filling(file))
 		iobuf_set_direction(buffer, IOBUF_DIRECTION_INOUT);
-	if ((r = charge_growth(file, offset + size)) == 0)
+	if ((r = want_growth(file, offset, size)) == 0)
 		r = iobuf_write_bytes(buffer, offset, bytes, size, &done);
 	if (is_filling(file))
 		iobuf_set_direction(buffer, file->record.spec.options &

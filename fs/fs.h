@@ -14,6 +14,7 @@
 #include <iobuf/spec.h>
 
 struct bfs_account_cache;
+struct bfs_headroom;
 struct bfs_journal;
 struct bfs_owners;
 struct fuse_session;
@@ -54,6 +55,7 @@ struct bfs_fs {
 	int root_fd;                /* of the pool */
 	int fuse_fd;
 	struct bfs_limit wired, contiguous;
+	struct bfs_headroom *headroom; /* NULL: all that is asked for is there */
 	struct bfs_owners *owners; /* user_max=; NULL: no limit */
 	struct bfs_account_cache *accounts; /* NULL: nothing is remembered */
 	bool is_successor; /* started while another worker serves */

@@ -118,17 +118,17 @@ static inline void bfs_flush_page_cache(const struct bfs_fs *fs, uint64_t nodeid
 
 /*
  * Around what may allocate for long: a signal to the client that waits ends it
- * with EINTR, each step counts as progress, and of very many at once some are
- * refused with EAGAIN: others need threads too. BFS_INTERRUPTIBLE(req); holds to
+ * with EINTR, each step counts as progress and takes no memory that is not there,
+ * and of very many at once some are refused with EAGAIN: others need threads too. BFS_INTERRUPTIBLE(req); holds to
  * the end of the scope.
  */
 int bfs_may_go_on(void *req);
+int bfs_begin_interruptible(void *req);
 void bfs_end_interruptible(const int *unused);
 
 #define BFS_INTERRUPTIBLE(req)                                                 \
 	__attribute__((cleanup(bfs_end_interruptible), unused))                \
-	const int bfs_interruptible_ =                                         \
-		(iobuf_set_interrupt_check(bfs_may_go_on, (req)), 0)
+	const int bfs_interruptible_ = bfs_begin_interruptible(req)
 
 /*
  * The request at hand, which a new worker may get a second time. The loop tells

@@ -3,6 +3,7 @@
 
 #include "fd.h"
 #include "file_internal.h"
+#include "headroom.h"
 #include "journal.h"
 #include "log.h"
 #include "walk.h"
@@ -120,10 +121,14 @@ static int empty(struct bfs_file *file, uint64_t *ret_bytes)
 /* Have the memory of a fixed buffer reserved again. */
 static int refill(struct bfs_file *file)
 {
-	bfs_want_room(file->record.spec.capacity);
-	return bfs_record_is_fixed(&file->record)
-		       ? with_buffer(file, iobuf_refill)
-		       : 0;
+	const uint64_t capacity = file->record.spec.capacity;
+	int r;
+
+	if (!bfs_record_is_fixed(&file->record))
+		return 0;
+	bfs_want_room(capacity);
+	r = bfs_file_want_memory(file, capacity, capacity);
+	return r < 0 ? r : with_buffer(file, iobuf_refill);
 }
 
 static int apply(struct bfs_file *file,
@@ -319,6 +324,9 @@ bool bfs_make_room(struct bfs_fs *fs, int r)
 	bool purged;
 
 	wanted_bytes = 0;
+	missing = bfs_headroom_missing();
+	if (r == -ENOMEM && missing && bfs_has_volatile(fs))
+		return bfs_purge(fs, missing) > 0;
 	if (r != -ENOSPC)
 		return false;
 	if (bfs_purge_queue_wait(fs->purge, &seen))

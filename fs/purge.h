@@ -53,8 +53,9 @@ uint64_t bfs_volatile_bytes(const struct bfs_fs *fs);
  *		r = operation();
  *	while (bfs_make_room(fs, r));
  *
- * True when the operation failed for want of room (r is -ENOSPC) and volatile
- * buffers were purged, just enough of them: it may succeed now. How much it
+ * True when the operation failed for want of room (r is -ENOSPC, or -ENOMEM of
+ * headroom.h) and volatile buffers were purged, just enough of them: it may
+ * succeed now. How much it
  * needs, the operation itself tells by bfs_want_room() in its thread; else one
  * buffer at a time is purged. No lock may be held.
  */

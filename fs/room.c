@@ -113,7 +113,8 @@ static int look_at_machine(const struct bfs_place *place,
 	if (r < 0)
 		return r;
 	if (!bfs_room_field(text, "MemTotal", &room.total) ||
-	    !bfs_room_field(text, "MemAvailable", &room.left))
+	    !bfs_room_field(text, "MemAvailable", &room.left) ||
+	    !bfs_room_field(text, "SwapFree", &room.swap))
 		return -EPROTO;
 	*ret_room = room;
 	return 0;
@@ -356,9 +357,11 @@ void bfs_places_open(struct bfs_places *places, int root_fd)
 	int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
 
 	bfs_places_close(places);
-	place = add_place(places, "the pool");
-	place->look = look_at_pool;
-	place->fds[0] = root_fd;
+	if (root_fd >= 0) {
+		place = add_place(places, "the pool");
+		place->look = look_at_pool;
+		place->fds[0] = root_fd;
+	}
 	if (fd >= 0) {
 		place = add_place(places, "the machine");
 		place->look = look_at_machine;

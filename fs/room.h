@@ -21,6 +21,7 @@ enum {
 /* Bytes; `total` 0: without a limit. */
 struct bfs_room {
 	uint64_t total, left;
+	uint64_t swap; /* of the machine: that is free, and not in `left` */
 };
 
 struct bfs_place;
@@ -65,7 +66,7 @@ int bfs_group_find_own(const char *controller, struct bfs_group_path *ret_path);
 bool bfs_room_field(const char *text, const char *key, uint64_t *ret_bytes);
 
 /*
- * Open all places: the pool (root_fd is borrowed), the machine, and each group
+ * Open all places: the pool (root_fd is borrowed; -1: not that), the machine, and each group
  * from this process's up to its mount point. What cannot be opened is left
  * out. May be called again to follow a process into another group: places is
  * closed before, so that the first time takes { 0 }.

@@ -13,6 +13,7 @@
 
 #include "ops.h"
 
+#include "headroom.h"
 #include "log.h"
 #include "session.h"
 #include "thread.h"
@@ -95,7 +96,7 @@ static struct request_buffer *take_buffer(void)
 
 static void give_buffer_back(struct request_buffer *buffer)
 {
-	enum { SPARE_MAX = 2 };
+	enum { SPARE_MAX = 1 };
 
 	pthread_mutex_lock(&spare_buffers.lock);
 	if (spare_buffers.count < SPARE_MAX) {
@@ -332,10 +333,23 @@ int bfs_may_go_on(void *req)
 	return fuse_req_interrupted(req) ? -EINTR : 0;
 }
 
+static int take_memory(void *served, uint64_t bytes)
+{
+	return bfs_headroom_take(((struct bfs_fs *)served)->headroom, bytes);
+}
+
+int bfs_begin_interruptible(void *req)
+{
+	iobuf_set_interrupt_check(bfs_may_go_on, req);
+	iobuf_set_memory_check(take_memory, bfs_fs_of(req));
+	return 0;
+}
+
 void bfs_end_interruptible(const int *unused)
 {
 	(void)unused;
 	iobuf_set_interrupt_check(NULL, NULL);
+	iobuf_set_memory_check(NULL, NULL);
 	if (is_long)
 		long_operations--;
 	is_long = false;

@@ -7,6 +7,7 @@
 #include "account.h"
 #include "caller.h"
 #include "fd.h"
+#include "headroom.h"
 #include "journal.h"
 #include "limit.h"
 #include "log.h"
@@ -82,6 +83,7 @@ static int prepare(void)
 	    (r = bfs_purge_queue_create(&fs.purge)) < 0 ||
 	    (r = bfs_tasks_create(&fs, &fs.tasks)) < 0 ||
 	    (r = bfs_account_cache_create(&fs.accounts)) < 0 ||
+	    (r = bfs_headroom_create(&fs.headroom)) < 0 ||
 	    (config->user_max &&
 	     (r = bfs_owners_create(config->user_max, &fs.owners)) < 0))
 		return r;

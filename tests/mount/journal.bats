@@ -44,7 +44,8 @@ die() {
 	run "$BUILD/bin/deaths" "$MNT" "$1" "$SEED" ${2:+"$2"}
 	echo "# ${lines[*]: -1}" >&3
 	assert_success
-	assert_equal "$(state "$MNT" workers_started)" $(($1 + 2))
+	[ "$(state "$MNT" workers_started)" -ge $(($1 + 2)) ]
+	[ -z "${GROUP:-}" ] || group_takes_no_more_than $((64 << 20))
 	use_worker
 	rm -rf "${MNT:?}"/*
 	nothing_is_left "$of_holder" "$of_worker"
@@ -81,5 +82,18 @@ nothing_is_left() { # DESCRIPTORS_OF_HOLDER DESCRIPTORS_OF_WORKER
 @test "$FAULTY_DEATHS deaths at the limit of a user's memory: EDQUOT" {
 	mount_fs -o size=256M,user_max=400K
 	die "$FAULTY_DEATHS" EDQUOT
+	refute_output --partial ' 0 refused'
+}
+
+@test "$FAULTY_DEATHS deaths at the limit of the daemon's control group: ENOMEM" {
+	make_group $((64 << 20))
+	AS=$BATS_FILE_TMPDIR/in_group
+	mount_fs -o size=256M
+	AS=
+	replace_worker
+	use_worker
+	group_takes_no_more_than $((4 << 20))
+	# The kernel may kill some, too.
+	die "$FAULTY_DEATHS" ENOMEM
 	refute_output --partial ' 0 refused'
 }

@@ -25,6 +25,16 @@ make_group() {
 	chmod +x "$BATS_FILE_TMPDIR/in_group"
 }
 
+# group_takes_no_more_than BYTES: than that on top of what it has now.
+group_takes_no_more_than() {
+	local usage=$GROUP/memory.usage_in_bytes
+	[ -e "$usage" ] || usage=$GROUP/memory.current
+	[ ! -e "$GROUP/memory.memsw.limit_in_bytes" ] ||
+		echo -1 >"$GROUP/memory.memsw.limit_in_bytes"
+	echo $(($(cat "$usage") + $1)) >"$GROUP/$GROUP_LIMIT"
+	keep_from_swap
+}
+
 # Swap is no way out of the group's limit.
 keep_from_swap() {
 	if [ -e "$GROUP/memory.swap.max" ]; then

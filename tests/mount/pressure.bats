@@ -196,6 +196,32 @@ fill_group() { # STATE
 	assert_equal "$(sha256sum keep)" "$sums"
 }
 
+@test "more than the daemon's group has left is ENOMEM, and costs no worker its life" {
+	make_group $((96 << 20))
+	keep_from_swap
+	AS=$BATS_FILE_TMPDIR/in_group
+	mount_fs -o size=400M,reserve=0,pressure_stall=0
+	AS=
+	cd "$MNT"
+	touch buffer
+	for spec in wired,capacity=150M capacity=150M contiguous,capacity=128M; do
+		run setfattr -n user.iobuf -v "$spec" buffer
+		assert_output 'setfattr: buffer: Cannot allocate memory'
+		assert_equal "$(state buffer allocated)" 0
+	done
+	run fallocate -l 150M buffer
+	assert_output 'fallocate: fallocate failed: Cannot allocate memory'
+	run grep -c 'more than the control group has left' "$LOG"
+	[ "$output" -ge 4 ]
+	# What is there can be had, by the end of what is volatile, too.
+	volatile one 30
+	volatile two 30
+	spec buffer wired,capacity=60M
+	assert_equal "$(state buffer wired)" $((60 << 20))
+	is_empty one
+	assert_equal "$(state . workers_started)" 1
+}
+
 # Have processes wait for memory: they read more than their group may keep.
 stall() {
 	make_group $((24 << 20))

@@ -148,11 +148,11 @@ static void pauses_end_before_the_room_can_be_used_up(void **state)
 		struct bfs_room room;
 		uint64_t ns;
 	} rows[] = {
-		{ { 100, 0 }, 500000 },
-		{ { 1000000000, 16000000 }, 500000 },
-		{ { 1000000000, 320000000 }, 10000000 },
-		{ { UINT64_MAX, UINT64_MAX }, 1000000000 },
-		{ { 0, 0 }, 1000000000 }, /* without a limit */
+		{ { 100, 0, 0 }, 500000 },
+		{ { 1000000000, 16000000, 0 }, 500000 },
+		{ { 1000000000, 320000000, 0 }, 10000000 },
+		{ { UINT64_MAX, UINT64_MAX, 0 }, 1000000000 },
+		{ { 0, 0, 0 }, 1000000000 }, /* without a limit */
 	};
 
 	(void)state;

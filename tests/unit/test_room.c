@@ -197,7 +197,7 @@ static void remove_groups(void)
 static void look(const struct bfs_places *places, unsigned int i,
 		 uint64_t total, uint64_t left)
 {
-	struct bfs_room room = { 1, 1 };
+	struct bfs_room room = { 1, 1, 0 };
 
 	assert_true(i < places->count);
 	assert_int_equal(bfs_place_look(&places->list[i], &room), 0);
@@ -296,7 +296,7 @@ static void a_group_over_its_limit_has_no_room(void **state)
 static void a_group_that_says_nothing_is_eproto(void **state)
 {
 	struct bfs_places places = { 0 };
-	struct bfs_room room = { 1, 2 };
+	struct bfs_room room = { 1, 2, 0 };
 
 	(void)state;
 	make_groups();

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "headroom.h"
+
+#include "log.h"
+#include "room.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+
+struct bfs_headroom {
+	pthread_mutex_t lock; /* a leaf; protects all */
+	struct bfs_places places;
+	uint64_t opened_ns; /* when they were: we may be in another group now */
+	uint64_t looked_ns;
+	uint64_t left;      /* bytes, of the place that has least */
+	const char *where;
+};
+
+static __thread uint64_t missing_bytes;
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static void open_places(struct bfs_headroom *h, uint64_t now)
+{
+	bfs_places_open(&h->places, -1);
+	h->opened_ns = now;
+}
+
+int bfs_headroom_create(struct bfs_headroom **ret_headroom)
+{
+	struct bfs_headroom *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	pthread_mutex_init(&h->lock, NULL);
+	open_places(h, now_ns());
+	*ret_headroom = h;
+	return 0;
+}
+
+/* What the kernel and we need beside the pages. */
+static uint64_t margin(uint64_t bytes)
+{
+	return bytes / 256 + (UINT64_C(2) << 20);
+}
+
+static void look(struct bfs_headroom *h, uint64_t now)
+{
+	uint64_t swap = 0;
+
+	if (now - h->opened_ns >= NS_PER_S)
+		open_places(h, now);
+	h->looked_ns = now;
+	h->left = UINT64_MAX;
+	for (unsigned int i = 0; i < h->places.count; i++) {
+		const struct bfs_place *place = &h->places.list[i];
+		struct bfs_room room;
+
+		if (bfs_place_look(place, &room) < 0 || !room.total)
+			continue;
+		swap += room.swap;
+		if (room.left + swap >= h->left)
+			continue;
+		h->left = room.left + swap;
+		h->where = place->name;
+	}
+}
+
+int bfs_headroom_take(struct bfs_headroom *headroom, uint64_t bytes)
+{
+	enum { LOOK_NS = 100 * 1000 * 1000 };
+	const uint64_t needed = bytes + margin(bytes);
+	struct bfs_headroom *h = headroom;
+	const uint64_t now = now_ns();
+	uint64_t left = 0;
+	int r = 0;
+
+	missing_bytes = 0;
+	if (!h || !bytes)
+		return 0;
+	pthread_mutex_lock(&h->lock);
+	if (needed > h->left || now - h->looked_ns >= LOOK_NS)
+		look(h, now);
+	left = h->left;
+	if (needed > left)
+		r = -ENOMEM;
+	else
+		h->left -= bytes;
+	pthread_mutex_unlock(&h->lock);
+	if (r < 0) {
+		missing_bytes = needed - left;
+		bfs_log_refusal("%llu bytes more than %s has left, which are %llu",
+				(unsigned long long)bytes, h->where,
+				(unsigned long long)left);
+	}
+	return r;
+}
+
+uint64_t bfs_headroom_missing(void)
+{
+	const uint64_t missing = missing_bytes;
+
+	missing_bytes = 0;
+	return missing;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * headroom.h - refuse memory that is not there, before the kernel looks for a
+ * process to kill. That would be the worker, whose end gives nothing back: what it
+ * has taken is in the pool.
+ *
+ * Counted is what the machine and the control groups of this process have left,
+ * and free swap on top of that, also where a group may have less of it. It is an
+ * estimate: others take memory at the same time.
+ */
+#ifndef BFS_HEADROOM_H
+#define BFS_HEADROOM_H
+
+#include <stdint.h>
+
+struct bfs_headroom;
+
+/* 0; -ENOMEM. */
+int bfs_headroom_create(struct bfs_headroom **ret_headroom);
+
+/*
+ * Before taking so many bytes that are not reserved yet: 0; -ENOMEM, of which the
+ * log tells where they are missing. NULL: there is always enough. Any thread.
+ */
+int bfs_headroom_take(struct bfs_headroom *headroom, uint64_t bytes);
+
+/* How many were missing when this thread was refused, once; 0: it was not. */
+uint64_t bfs_headroom_missing(void);
+
+#endif
