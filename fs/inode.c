@@ -172,7 +172,7 @@ static void note_last_count(struct bfs_shared *shared,
 			    const struct bfs_slot *slot, uint64_t unique)
 {
 	const uint64_t last = bfs_request_of_tag(slot->request, unique);
-	uint64_t *noted = &shared->counted[last / 2 % BFS_COUNTED_MAX];
+	_Atomic uint64_t *noted = &shared->counted[last / 2 % BFS_COUNTED_MAX];
 
 	if (slot->request && *noted < last)
 		*noted = last;

@@ -156,7 +156,7 @@ struct bfs_shared {
 	bool counted_pool;          /* an adopted one: slots tell what counts as
 				       its owners' */
 	int32_t highest_backing_id; /* ever registered */
-	uint64_t counted[BFS_COUNTED_MAX];
+	_Atomic uint64_t counted[BFS_COUNTED_MAX];
 	struct bfs_attempts attempts[BFS_COUNTED_MAX];
 	struct bfs_journal_note journal[BFS_JOURNAL_MAX];
 	struct bfs_aside asides[BFS_ASIDES_MAX];
