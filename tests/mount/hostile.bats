@@ -1,0 +1,199 @@
+# Clients that mean harm, beside one that only wants to work.
+load helper
+
+setup_file() {
+	# Users have to reach the program and the mount point.
+	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"
+	install -m 755 "$BUILD/bin/hostile" "$BATS_FILE_TMPDIR/hostile"
+}
+
+setup() {
+	cd /
+	PIDS=()
+}
+
+# serve OPTIONS: with a directory of the victim's, the attacker's and the
+# bystander's, who is at work from now on.
+serve() {
+	mount_fs -o "allow_other,reserve=0,pressure_stall=0,${SPACE-size=128M}$1"
+	for user in victim attacker bystander; do
+		mkdir "$MNT/$user"
+		chown "${!user}:${!user}" "$MNT/$user"
+	done
+	WORKER=$(worker)
+	STARTED=$(state "$MNT" workers_started)
+	FDS=$(fds "$WORKER")
+	HOLDER_FDS=$(fds "$(holder)")
+	KEEPS=$(keeps)
+	ANON=$(anonymous)
+	"${AS_BYSTANDER[@]}" "$BATS_FILE_TMPDIR/hostile" "$MNT/bystander" \
+		bystander "${2:-}" >"$BATS_TEST_TMPDIR/bystander" 2>&1 3>&- &
+	BYSTANDER=$!
+	PIDS+=("$BYSTANDER")
+}
+
+victim=21001 attacker=21002 bystander=21003
+
+as() { # UID: words that make a command that user's
+	printf 'setpriv\n--reuid=%s\n--regid=%s\n--clear-groups\n' "$1" "$1"
+}
+mapfile -t AS_VICTIM < <(as $victim)
+mapfile -t AS_ATTACKER < <(as $attacker)
+mapfile -t AS_BYSTANDER < <(as $bystander)
+
+# hostile CLIENT [ARGUMENT...]: as the attacker, in his directory.
+hostile() {
+	"${AS_ATTACKER[@]}" "$BATS_FILE_TMPDIR/hostile" "$MNT/attacker" "$@" 3>&-
+}
+
+fds() { find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l; } # PID
+anonymous() { awk '/^RssAnon/ { print $2 }' "/proc/$(worker)/status"; }
+fds_are_back() {
+	[ "$(fds "$(worker)")" -le $((FDS + 16)) ] &&
+		[ "$(fds "$(holder)")" -le "$HOLDER_FDS" ]
+}
+# All that the state has of who has what.
+keeps() { getfattr --absolute-names --only-values -n user.iobuf.state "$MNT" |
+	grep -vE '^(worker|version|size|datapath)'; }
+nothing_is_kept() { [ "$(keeps)" = "$KEEPS" ]; }
+# A few MiB an arena of malloc's are kept where large transfers were: KEPT.
+memory_is_back() {
+	HELD=$(anonymous)
+	[ "$HELD" -le $((ANON + ${KEPT:-8192})) ]
+}
+
+# All the time, and has seen nothing.
+bystander_lived_on() {
+	kill "$BYSTANDER"
+	wait "$BYSTANDER" || { cat "$BATS_TEST_TMPDIR/bystander"; return 1; }
+	run cat "$BATS_TEST_TMPDIR/bystander"
+	assert_output --regexp '^[1-9][0-9]* rounds$'
+	PIDS=()
+}
+
+# The bystander has lived on, the worker is the same, and has nothing left of
+# what was done.
+nothing_came_of_it() {
+	bystander_lived_on
+	[ -n "${MAY_DIE:-}" ] ||
+		assert_equal "$(state "$MNT" workers_started)" "$STARTED"
+	rm -rf "${MNT:?}"/*
+	eventually state_is "$MNT" used 0
+	eventually nothing_is_kept
+	eventually fds_are_back
+	[ -n "${SANITIZED:-}" ] || eventually memory_is_back ||
+		fail "the worker had $ANON KiB, and has $HELD"
+}
+
+teardown() {
+	local failed=0
+	[ ${#PIDS[@]} -eq 0 ] || kill -9 "${PIDS[@]}" 2>/dev/null || true
+	# Where a test has stopped it.
+	kill -CONT "$(cat "$BATS_FILE_TMPDIR/holder")" 2>/dev/null || true
+	cd /
+	unmount_fs || failed=1
+	for dir in plain connections; do
+		umount "$BATS_TEST_TMPDIR/$dir" 2>/dev/null || true
+	done
+	return $failed
+}
+
+# What another user has, in DIRECTORY; a process of his has one open.
+furnish() {
+	mkdir "$1/open" "$1/private" "$1/sticky" "$1/own"
+	chmod 700 "$1/private"
+	chmod 1777 "$1/sticky"
+	for file in open/secret open/readable private/secret sticky/secret; do
+		echo "contents of $file" >"$1/$file"
+		chmod 600 "$1/$file"
+		setfattr -n user.comment -v theirs "$1/$file"
+	done
+	chmod 644 "$1/open/readable"
+	chown -R $victim:$victim "$1"
+	echo mine >"$1/own/file"
+	chown -R $attacker:$attacker "$1/own"
+	chmod 755 "$1"
+}
+
+# All that there is to see of a tree, times of access left out.
+everything() {
+	(cd "$1" && find . -path ./own -prune -o \
+		-printf '%p %i %M %n %U %G %s %T@ %C@\n' | sort
+	getfattr -R -d -m - . 2>/dev/null | sort
+	find . -path ./own -prune -o -type f -exec sha256sum {} + | sort)
+}
+
+# tries PROGRAM: a way to run it, on MOUNT and on a plain tmpfs, and to end in
+# the same.
+tries() {
+	everything "$MNT/victim" >"$BATS_TEST_TMPDIR/before"
+	"$@" "$BATS_FILE_TMPDIR/hostile" "$MNT/victim" rights "$OWNER" \
+		>"$BATS_TEST_TMPDIR/got"
+	everything "$MNT/victim" | diff "$BATS_TEST_TMPDIR/before" -
+	"$@" "$BATS_FILE_TMPDIR/hostile" "$BATS_TEST_TMPDIR/plain" rights \
+		"$OWNER" >"$BATS_TEST_TMPDIR/plain.got" || true
+	diff "$BATS_TEST_TMPDIR/plain.got" "$BATS_TEST_TMPDIR/got"
+}
+
+furnish_both() {
+	serve ''
+	furnish "$MNT/victim"
+	mkdir "$BATS_TEST_TMPDIR/plain"
+	chmod a+rx "$BATS_TEST_TMPDIR"
+	mount -t tmpfs -o size=1M none "$BATS_TEST_TMPDIR/plain"
+	furnish "$BATS_TEST_TMPDIR/plain"
+	# shellcheck disable=SC2016
+	"${AS_VICTIM[@]}" sh -c 'cd "$0" && exec sleep infinity 5<>secret' \
+		"$MNT/victim/private" 3>&- &
+	OWNER=$!
+	PIDS+=("$OWNER")
+	# shellcheck disable=SC2317
+	is_victims() { [ "$(stat -c %u "/proc/$OWNER")" = $victim ] &&
+		[ -e "/proc/$OWNER/fd/5" ]; }
+	eventually is_victims
+}
+
+unfurnish() {
+	kill "$OWNER"
+	umount "$BATS_TEST_TMPDIR/plain"
+	PIDS=("$BYSTANDER")
+	nothing_came_of_it
+}
+
+@test "who has no rights gets what he gets on a tmpfs, and changes nothing" {
+	furnish_both
+	tries "${AS_ATTACKER[@]}"
+	unfurnish
+}
+
+@test "who is root of a user namespace of his own has no more rights" {
+	furnish_both
+	"${AS_ATTACKER[@]}" unshare -Ur true || {
+		unfurnish
+		skip 'THIS MACHINE GIVES USERS NO USER NAMESPACES'
+	}
+	tries "${AS_ATTACKER[@]}" unshare -Ur
+	unfurnish
+}
+
+@test "no word, state or ioctl of ours is for who has no rights" {
+	furnish_both
+	cd "$MNT/victim"
+	spec open/cache 'purgeable,capacity=64K,tag=theirs'
+	spec open/shown 'purgeable,capacity=64K'
+	mv open/shown open/readable
+	touch open/writable
+	echo contents | tee open/cache >open/readable
+	chown $victim:$victim open/*
+	chmod 644 open/readable
+	chmod 600 open/cache
+	chmod 666 open/writable
+	cd /
+	everything "$MNT/victim" >"$BATS_TEST_TMPDIR/before"
+	run "${AS_ATTACKER[@]}" "$BATS_FILE_TMPDIR/hostile" "$MNT/victim" own_rights
+	assert_success
+	everything "$MNT/victim" | diff "$BATS_TEST_TMPDIR/before" -
+	assert_equal "$(awk '{ print $3 }' <<<"$output" | sort -u | xargs)" \
+		'EACCES EBADF EPERM'
+	unfurnish
+}
