@@ -197,3 +197,161 @@ unfurnish() {
 		'EACCES EBADF EPERM'
 	unfurnish
 }
+
+# greedy CLIENT [ARGUMENT...]: runs on as $GREEDY; returns when it has all.
+greedy() {
+	local line='' ready=$BATS_TEST_TMPDIR/ready
+	mkfifo "$ready"
+	"${AS_ATTACKER[@]}" "$BATS_FILE_TMPDIR/hostile" "$MNT/attacker" "$@" \
+		>"$ready" 3>&- &
+	GREEDY=$!
+	PIDS+=("$GREEDY")
+	read -r line <"$ready" || true
+	assert_equal "$line" ready
+}
+
+greedy_dies() {
+	kill -9 "$GREEDY"
+	wait "$GREEDY" 2>/dev/null || true
+}
+
+@test "who opens and never closes keeps nobody from opening" {
+	AS='prlimit --nofile=1024:1024'
+	serve ''
+	greedy keeps_open 4 2000
+	# More than the daemon may have.
+	[ "$(state "$MNT/attacker/one" opens)" -gt 3000 ]
+	echo works >"$MNT/bystander/another"
+	assert_equal "$(cat "$MNT/bystander/another")" works
+	greedy_dies
+	eventually state_is "$MNT/attacker/one" opens 0
+	nothing_came_of_it
+}
+
+@test "memory that thousands of mappings keep goes with the last process" {
+	serve ''
+	greedy maps_and_forks
+	assert_equal "$(ls "$MNT/attacker")" ''
+	[ "$(stat -f -c '(%b - %f) * %S' "$MNT" | bc)" -ge 4194304 ]
+	greedy_dies
+	nothing_came_of_it
+}
+
+@test "a mapping lives on with the heir of a dead process, and goes with it" {
+	local MAY_DIE=1
+	serve ''
+	greedy inherits
+	# What was bound to the dead one has lost its name.
+	nobody_has_a_name() { [ -z "$(ls "$MNT/attacker")" ]; }
+	eventually nobody_has_a_name
+	for _ in 1 2; do
+		[ "$(state "$MNT" used)" -ge 8388608 ]
+		assert_equal "$(state "$MNT" wired)" 4194304
+		kill -9 "$WORKER"
+		WORKER=$(worker)
+	done
+	kill "$GREEDY"
+	wait "$GREEDY"
+	eventually state_is "$MNT" wired 0
+	nothing_came_of_it
+}
+
+worker_threads() { find "/proc/$(worker)/task" -mindepth 1 -maxdepth 1 | wc -l; }
+threads_are_back() { [ "$(worker_threads)" -le $((before + 16)) ]; }
+
+@test "10,000 threads that open, look, read and close are all served" {
+	serve ''
+	local before each=2500
+	# It slows the client's down as well.
+	[ -z "${SANITIZED:-}" ] || each=500
+	before=$(worker_threads)
+	run hostile threads 4 $each
+	assert_output ''
+	assert_success
+	eventually threads_are_back
+	nothing_came_of_it
+}
+
+@test "who fills the pool gets ENOSPC, and what he has can be removed" {
+	serve '' full
+	for spec in - capacity=1M wired,capacity=1M contiguous,capacity=2M; do
+		run hostile fills "$spec" ENOSPC
+		assert_success
+		state_is "$MNT" used 0 || eventually state_is "$MNT" used 0
+	done
+	nothing_came_of_it
+}
+
+@test "who uses up the lock limit or his quota harms nobody else" {
+	serve ,wired_max=8M,contiguous_max=16M,user_max=24M
+	run hostile fills wired,capacity=1M ENOMEM
+	assert_output 9
+	run hostile fills contiguous,capacity=1M ENOMEM
+	assert_output 9
+	run hostile fills capacity=1M EDQUOT
+	assert_output 25
+	nothing_came_of_it
+}
+
+# until_killed_at FILE... -- COMMAND...: the worker is killed when each is there.
+until_killed_at() {
+	local at=()
+	while [ "$1" != -- ]; do at+=("$1"); shift; done
+	shift
+	"$@" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	local pid=$!
+	PIDS+=("$pid")
+	for file in "${at[@]}"; do
+		until [ -e "$MNT/attacker/$file" ] || [ ! -e "/proc/$pid" ]; do
+			:
+		done
+		kill -9 "$(worker)"
+	done
+	wait "$pid" || { cat "$BATS_TEST_TMPDIR/out"; return 1; }
+	run cat "$BATS_TEST_TMPDIR/out"
+	assert_output --regexp "^$WANTED\$"
+}
+
+@test "limits are kept to the byte while the worker dies" {
+	local MAY_DIE=1 WANTED
+	serve ,wired_max=8M,contiguous_max=16M,user_max=24M
+	WANTED=9
+	until_killed_at fill2 fill6 -- hostile fills wired,capacity=1M ENOMEM
+	until_killed_at fill2 fill6 -- hostile fills contiguous,capacity=1M ENOMEM
+	WANTED=25
+	until_killed_at fill5 fill20 -- hostile fills capacity=1M EDQUOT
+	nothing_came_of_it
+}
+
+@test "a pool fills up while the worker dies, and is empty again" {
+	local MAY_DIE=1 WANTED="12[89]"
+	serve '' full
+	until_killed_at fill10 fill60 fill110 -- \
+		hostile fills capacity=1M ENOSPC
+	nothing_came_of_it
+}
+
+waiting() { # requests without an answer
+	cat "$BATS_TEST_TMPDIR/connections/$(mountpoint -d "$MNT" | cut -d: -f2)/waiting"
+}
+many_wait() { [ "$(waiting)" -ge 1500 ] || [ ! -e "/proc/$GREEDY" ]; }
+
+@test "2,000 at once make, append, move and remove once, whoever kills the worker" {
+	local MAY_DIE=1 holder
+	serve ''
+	holder=$(cat "$BATS_FILE_TMPDIR/holder")
+	mkdir "$BATS_TEST_TMPDIR/connections"
+	mount -t fusectl none "$BATS_TEST_TMPDIR/connections"
+	greedy appends
+	for _ in 1 2 3 4 5; do
+		kill -STOP "$holder"
+		kill -9 "$WORKER"
+		eventually many_wait
+		kill -CONT "$holder"
+		WORKER=$(worker)
+	done
+	kill "$GREEDY"
+	wait "$GREEDY"
+	umount "$BATS_TEST_TMPDIR/connections"
+	nothing_came_of_it
+}

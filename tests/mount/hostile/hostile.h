@@ -46,5 +46,11 @@ bool is_asked_to_end(long within_ns);
 
 int rights(int argc, char **argv);
 int own_rights(int argc, char **argv);
+int keeps_open(int argc, char **argv);
+int maps_and_forks(int argc, char **argv);
+int threads(int argc, char **argv);
+int fills(int argc, char **argv);
+int inherits(int argc, char **argv);
+int appends(int argc, char **argv);
 
 #endif

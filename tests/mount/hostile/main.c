@@ -129,6 +129,12 @@ static const struct {
 	{ "bystander", bystander },
 	{ "rights", rights },
 	{ "own_rights", own_rights },
+	{ "keeps_open", keeps_open },
+	{ "maps_and_forks", maps_and_forks },
+	{ "threads", threads },
+	{ "fills", fills },
+	{ "appends", appends },
+	{ "inherits", inherits },
 };
 
 int main(int argc, char **argv)
