@@ -355,3 +355,21 @@ many_wait() { [ "$(waiting)" -ge 1500 ] || [ ! -e "/proc/$GREEDY" ]; }
 	umount "$BATS_TEST_TMPDIR/connections"
 	nothing_came_of_it
 }
+
+@test "a signal interrupts a call or does not, and leaves nothing half done" {
+	local KEPT=98304
+	serve ''
+	run hostile signals
+	assert_success
+	assert_output --regexp '[1-9][0-9]* interrupted'
+	nothing_came_of_it
+}
+
+@test "SIGKILL in the middle of a call keeps no lock, memory or descriptor" {
+	local KEPT=98304
+	serve ''
+	run hostile killed 300
+	assert_output ''
+	assert_success
+	nothing_came_of_it
+}

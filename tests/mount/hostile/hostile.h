@@ -50,6 +50,8 @@ int keeps_open(int argc, char **argv);
 int maps_and_forks(int argc, char **argv);
 int threads(int argc, char **argv);
 int fills(int argc, char **argv);
+int signals(int argc, char **argv);
+int killed(int argc, char **argv);
 int inherits(int argc, char **argv);
 int appends(int argc, char **argv);
 

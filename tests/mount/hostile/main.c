@@ -134,6 +134,8 @@ static const struct {
 	{ "threads", threads },
 	{ "fills", fills },
 	{ "appends", appends },
+	{ "signals", signals },
+	{ "killed", killed },
 	{ "inherits", inherits },
 };
 
