@@ -373,3 +373,56 @@ many_wait() { [ "$(waiting)" -ge 1500 ] || [ ! -e "/proc/$GREEDY" ]; }
 	assert_success
 	nothing_came_of_it
 }
+
+@test "attributes without end, size or sense harm nobody, and go again" {
+	serve ''
+	run hostile attributes
+	assert_output ''
+	assert_success
+	log_is_plain
+	nothing_came_of_it
+}
+
+# Whatever it quotes is told in a way that a terminal can bear.
+log_is_plain() {
+	[ -s "$LOG" ]
+	run grep -nP '[^\x09\x20-\x7e]' "$LOG"
+	assert_output ''
+}
+
+@test "a name may be anything but a way out" {
+	serve ''
+	run hostile names
+	assert_output ''
+	assert_success
+	log_is_plain
+	assert_equal "$(ls -A "$MNT/attacker")" ''
+	nothing_came_of_it
+}
+
+@test "names made and removed by the ten thousand leave nothing behind" {
+	serve ''
+	run hostile storms "${BUFFERFS_STORM:-20000}"
+	assert_output ''
+	assert_success
+	nothing_came_of_it
+}
+
+@test "1,000 levels, 10,000 links and 10,000 locked ranges go as they came" {
+	serve ''
+	for client in 'deep 1000' 'links 10000' 'ranges 10000'; do
+		# shellcheck disable=SC2086
+		run hostile $client
+		assert_output ''
+		assert_success
+	done
+	nothing_came_of_it
+}
+
+@test "a directory that others change shows each name that stays once" {
+	serve ''
+	run hostile changing
+	assert_output ''
+	assert_success
+	nothing_came_of_it
+}

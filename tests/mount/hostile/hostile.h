@@ -50,9 +50,16 @@ int keeps_open(int argc, char **argv);
 int maps_and_forks(int argc, char **argv);
 int threads(int argc, char **argv);
 int fills(int argc, char **argv);
+int storms(int argc, char **argv);
 int signals(int argc, char **argv);
 int killed(int argc, char **argv);
+int attributes(int argc, char **argv);
+int names(int argc, char **argv);
 int inherits(int argc, char **argv);
 int appends(int argc, char **argv);
+int deep(int argc, char **argv);
+int links(int argc, char **argv);
+int ranges(int argc, char **argv);
+int changing(int argc, char **argv);
 
 #endif

@@ -136,6 +136,13 @@ static const struct {
 	{ "appends", appends },
 	{ "signals", signals },
 	{ "killed", killed },
+	{ "attributes", attributes },
+	{ "names", names },
+	{ "deep", deep },
+	{ "links", links },
+	{ "ranges", ranges },
+	{ "changing", changing },
+	{ "storms", storms },
 	{ "inherits", inherits },
 };
 
