@@ -426,3 +426,65 @@ log_is_plain() {
 	assert_success
 	nothing_came_of_it
 }
+
+# swapped DIRECTORY OUTSIDE: the attacker swaps in there what root uses in the
+# mount, and the daemon neither reads, changes nor makes anything outside.
+swapped() {
+	local outside=$2
+	mkdir "$outside"
+	chmod a+rx "$BATS_TEST_TMPDIR"
+	for file in file bound outside; do echo canary >"$outside/$file"; done
+	everything "$outside" >"$BATS_TEST_TMPDIR/before"
+	# Seen from the pool as well as from the mount.
+	for target in "$outside" ../../../../../../../../../../"$outside"; do
+		"${AS_ATTACKER[@]}" "$BATS_FILE_TMPDIR/hostile" "$1" \
+			swaps "$target" 3>&- &
+		local swaps=$!
+		chores &
+		local chores=$!
+		PIDS+=("$swaps" "$chores")
+		run "$BUILD/bin/hostile" "$MNT/attacker" follows 150
+		assert_output ''
+		assert_success
+		wait "$chores"
+		kill "$swaps"
+		wait "$swaps"
+	done
+	everything "$outside" | diff "$BATS_TEST_TMPDIR/before" -
+}
+
+# What an administrator's tools do with a tree; two workers are killed over it.
+chores() {
+	for i in $(seq 8); do
+		find "$MNT/attacker" -ls || true
+		chown -R root:root "$MNT/attacker/tree" || true
+		chown -R $attacker:$attacker "$MNT/attacker/tree" || true
+		getfattr -P -R -m - -d "$MNT/attacker" || true
+		[ $((i % 4)) != 2 ] || kill -9 "$(worker)"
+		rm -rf "$MNT/attacker/tree" || true
+	done >/dev/null 2>&1 3>&-
+}
+
+@test "links that take the place of directories lead nowhere out of the pool" {
+	local MAY_DIE=1
+	serve ''
+	swapped "$MNT/attacker" "$BATS_TEST_TMPDIR/outside"
+	nothing_came_of_it
+}
+
+@test "nor do they where the client has the pool's directory itself" {
+	local MAY_DIE=1 plain=$BATS_TEST_TMPDIR/plain
+	local SPACE=pool=$plain/pool
+	mkdir "$plain"
+	mount -t tmpfs -o size=128M none "$plain"
+	mkdir "$plain/pool"
+	chmod a+rx "$BATS_TEST_TMPDIR" "$plain"
+	serve ''
+	# On the same filesystem, so that nothing but the daemon keeps it apart.
+	swapped "$plain/pool/attacker" "$plain/outside"
+	bystander_lived_on
+	# Of what was put there behind its back, the mount cannot know all.
+	unmount_fs
+	rm -rf "${plain:?}"/*
+	assert_equal "$(df --output=used "$plain" | tail -n 1 | xargs)" 0
+}

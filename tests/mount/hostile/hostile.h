@@ -55,6 +55,8 @@ int signals(int argc, char **argv);
 int killed(int argc, char **argv);
 int attributes(int argc, char **argv);
 int names(int argc, char **argv);
+int swaps(int argc, char **argv);
+int follows(int argc, char **argv);
 int inherits(int argc, char **argv);
 int appends(int argc, char **argv);
 int deep(int argc, char **argv);

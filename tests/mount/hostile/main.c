@@ -143,6 +143,8 @@ static const struct {
 	{ "ranges", ranges },
 	{ "changing", changing },
 	{ "storms", storms },
+	{ "swaps", swaps },
+	{ "follows", follows },
 	{ "inherits", inherits },
 };
 
