@@ -9,15 +9,18 @@ static __thread struct {
 	uint64_t unique;
 } current;
 
-/* The place for it, which another may have had. The kernel counts requests in
- * steps of two. */
+/* The place for it, which another may have had, or may take at the same time. The
+ * kernel counts requests in steps of two. */
 static struct bfs_attempts *place_of(struct bfs_attempts *attempts,
 				     uint64_t unique)
 {
 	struct bfs_attempts *a = &attempts[unique / 2 % BFS_COUNTED_MAX];
 
-	if (a->unique != unique)
-		*a = (struct bfs_attempts){ .unique = unique };
+	if (a->unique != unique) {
+		a->weight = 0;
+		a->waits = false;
+		a->unique = unique;
+	}
 	return a;
 }
 

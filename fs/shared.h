@@ -115,9 +115,9 @@ static inline uint64_t bfs_request_of_tag(uint64_t tag, uint64_t unique)
 
 /* A request that workers died over. */
 struct bfs_attempts {
-	uint64_t unique;
-	uint32_t weight; /* of their deaths: see attempt.h */
-	bool waits;      /* it only sleeps: see there, too */
+	_Atomic uint64_t unique;
+	_Atomic uint32_t weight; /* of their deaths: see attempt.h */
+	_Atomic bool waits;      /* it only sleeps: see there, too */
 };
 
 /* What a request found before it ran. */
