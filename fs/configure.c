@@ -42,12 +42,12 @@ static int allocate(struct bfs_file *file, const struct bfs_record *record,
 	struct iobuf *buffer;
 	int r = bfs_inode_take_slot(file->fs->inodes, file->inode);
 
+	bfs_want_room(record->spec.capacity);
 	if (r == 0)
 		r = bfs_file_charge(file, record, record->spec.capacity);
 	if (r < 0)
 		return r;
 	slot = file->inode->slot;
-	bfs_want_room(record->spec.capacity);
 	/* Killed after the commit, it has to be wired by the next worker. */
 	slot->flags |= BFS_SLOT_ALLOCATING |
 		       (bfs_record_is_wired(record) ? BFS_SLOT_WIRED : 0);
