@@ -82,7 +82,6 @@ void fuzz_fs_create(void)
 	PROMISE(iobuf_spec_resolve(d, d, &fuzz_fs.defaults, NULL) == 0);
 	strcpy(fuzz_fs.shared->config.pool, pool);
 	bfs_record_use_trusted(false);
-	PROMISE(bfs_tasks_create(&fuzz_fs, &fuzz_fs.tasks) == 0);
 	PROMISE(bfs_account_cache_create(&fuzz_fs.accounts) == 0);
 	fuzz_next_worker();
 }
@@ -91,10 +90,12 @@ void fuzz_next_worker(void)
 {
 	struct bfs_shared *shared = fuzz_fs.shared;
 
+	bfs_tasks_destroy(fuzz_fs.tasks); /* it has lists of inodes */
 	bfs_inode_table_destroy(fuzz_fs.inodes);
 	bfs_journal_destroy(fuzz_fs.journal);
 	bfs_purge_queue_destroy(fuzz_fs.purge);
 	bfs_nodes_destroy(fuzz_fs.nodes);
+	fuzz_fs.tasks = NULL;
 	fuzz_fs.inodes = NULL;
 	fuzz_fs.journal = NULL;
 	fuzz_fs.purge = NULL;
@@ -102,6 +103,7 @@ void fuzz_next_worker(void)
 	bfs_shared_mend(shared);
 	PROMISE(!bfs_shared_mend(shared));
 	PROMISE(bfs_inode_table_create(shared, -1, &fuzz_fs.inodes) == 0);
+	PROMISE(bfs_tasks_create(&fuzz_fs, &fuzz_fs.tasks) == 0);
 	PROMISE(bfs_nodes_create(fuzz_fs.root_fd, &fuzz_fs.nodes) == 0);
 	PROMISE(bfs_purge_queue_create(&fuzz_fs.purge) == 0);
 	PROMISE(bfs_journal_create(shared, &fuzz_fs.journal) == 0);

@@ -4,7 +4,7 @@
  * kinds, and records in the pool that somebody made up.
  *
  * A call: what to do, on which file, by which name, with what flags, and a value
- * with its length before it.
+ * with its length before it; of one that reads, the room for the value alone.
  */
 #include "fuzz.h"
 
@@ -36,8 +36,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	for (size_t i = 0; name_count < NAMES_MAX &&
-			   (name = bfs_xattr_help(i, &help)); i++)
-		names[name_count++] = name;
+			   (name = bfs_xattr_help(i, &help)); i++) {
+		/* The next one overwrites it. */
+		PROMISE((names[name_count] = strdup(name)));
+		name_count++;
+	}
 	fuzz_fs_create();
 	fuzz_be_modest();
 	return 0;
@@ -75,7 +78,8 @@ static void set(uint64_t nodeid, const char *name, const uint8_t *value,
 
 static void get(uint64_t nodeid, const char *name, size_t size)
 {
-	char *value = malloc(XATTR_SIZE_MAX);
+	/* As large as it is said to be: what is written past its end shows. */
+	char *value = malloc(size + !size);
 	size_t n = 0;
 
 	PROMISE(value);
@@ -115,9 +119,11 @@ static void call(struct input *in)
 	const uint8_t what = take_byte(in), which = take_byte(in) % FILES;
 	const char *name = names[take_byte(in) % name_count];
 	const int flags = take_byte(in) % 4;
+	const size_t room = take_byte(in) * (what & 64 ? 256u : 1u);
 	const uint8_t *value;
-	const size_t size = take_bytes(in, take_byte(in) * (what & 64 ? 256u : 1u),
-				       &value);
+	const size_t size = what % 5 == 1 && !(what & 128)
+				    ? 0
+				    : take_bytes(in, room, &value);
 	char own[XATTR_NAME_MAX + 1] = "user.iobuf.";
 
 	if (what & 128) { /* a name of its own */
@@ -132,7 +138,7 @@ static void call(struct input *in)
 		set(files[which], name, value, size, flags);
 		break;
 	case 1:
-		get(files[which], name, size);
+		get(files[which], name, room);
 		break;
 	case 2:
 		bfs_removexattr(&fuzz_fs, files[which], name, getpid());
