@@ -5,10 +5,11 @@
  *
  * A request: its opcode, of which file, flags, the fixed part, names, data. The
  * kernel's word is kept where libfuse or the operations live by it: sizes are
- * those of what follows, operations are on such files as they are for, names end, have no slash and are not those of the
- * directory itself, nodeids were answered before, no more is forgotten than was
- * looked up, and no device can be had. Everything else is the input's. In some a
- * worker dies after it has done the request, and the next one is given it again.
+ * those of what follows, operations are on such files as they are for, names end,
+ * have no slash and are not those of the directory itself, nodeids were answered
+ * before, no more is forgotten than was looked up, and no device can be had.
+ * Everything else is the input's. In some a worker dies after it has done the
+ * request, and the next one is given it again.
  */
 #include "fuzz.h"
 
@@ -71,7 +72,7 @@ static const struct kind {
 	{ FUSE_FALLOCATE, sizeof(struct fuse_fallocate_in), 0, false },
 	{ FUSE_LSEEK, sizeof(struct fuse_lseek_in), 0, false },
 	{ FUSE_COPY_FILE_RANGE, sizeof(struct fuse_copy_file_range_in), 0, false },
-	{ FUSE_SETXATTR, FUSE_COMPAT_SETXATTR_IN_SIZE, 1, true },
+	{ FUSE_BATCH_FORGET, sizeof(struct fuse_batch_forget_in), 0, true },
 	{ FUSE_BMAP, sizeof(struct fuse_bmap_in), 0, false },
 	{ FUSE_SYNCFS, 8, 0, false },
 };
@@ -87,6 +88,7 @@ union fixed {
 	struct fuse_rename_in rename; /* rename2 begins like it */
 	struct fuse_link_in link;
 	struct fuse_forget_in forget;
+	struct fuse_batch_forget_in batch;
 	struct fuse_ioctl_in ioctl;
 	struct fuse_copy_file_range_in copy;
 	struct fuse_interrupt_in interrupt;
@@ -320,6 +322,7 @@ static bool is_for(uint32_t opcode, uint64_t nodeid)
 	case FUSE_STATFS:
 	case FUSE_LISTXATTR:
 	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
 	case FUSE_INTERRUPT:
 	case FUSE_ACCESS:
 	case FUSE_LINK:
@@ -391,6 +394,23 @@ static void keep_word(const struct kind *kind, struct input *in, uint64_t nodeid
 	}
 }
 
+/* As many as there is data for, each of a file that was answered. */
+static size_t put_forgets(struct input *in, union fixed *fixed,
+			  unsigned char *at, size_t size)
+{
+	const size_t count = size / sizeof(struct fuse_forget_one);
+	struct fuse_forget_one one;
+
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&one, at + i * sizeof(one), sizeof(one));
+		one.nodeid = choose_node(in);
+		one.nlookup = forgotten(one.nodeid, one.nlookup);
+		memcpy(at + i * sizeof(one), &one, sizeof(one));
+	}
+	fixed->batch.count = (uint32_t)count;
+	return count * sizeof(one);
+}
+
 /* The request, again. */
 static void die_over(unsigned char *request, size_t size)
 {
@@ -414,7 +434,8 @@ static void serve(unsigned char *request, size_t size, bool dies)
 	current = header->opcode;
 	PROMISE(bfs_request_begin(&fuzz_fs, header->unique));
 	process(request, size);
-	if (dies && header->opcode != FUSE_FORGET)
+	if (dies && header->opcode != FUSE_FORGET &&
+	    header->opcode != FUSE_BATCH_FORGET)
 		die_over(copy, size);
 	else
 		bfs_request_end(&fuzz_fs);
@@ -448,6 +469,8 @@ static void ask(struct input *in)
 	if (kind->has_data &&
 	    (n = take_bytes(in, take_byte(in) * (flags & 2 ? 32u : 1u), &bytes)))
 		memcpy(at, bytes, n);
+	if (kind->opcode == FUSE_BATCH_FORGET)
+		n = put_forgets(in, fixed, at, n);
 	keep_word(kind, in, nodeid, fixed, (uint32_t)n);
 	at += n;
 	unique += 2;
