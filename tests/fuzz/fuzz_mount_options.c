@@ -45,6 +45,23 @@ static int parse(int argc, char **argv, struct bfs_mount_options *ret_options)
 	return r;
 }
 
+static void check(const struct bfs_mount_options *options)
+{
+	const struct bfs_config *c = &options->config;
+	const bool mounts = !options->help && !options->version;
+
+	PROMISE(is_text(c->mountpoint, sizeof(c->mountpoint)));
+	PROMISE(is_text(c->pool, sizeof(c->pool)));
+	PROMISE(is_text(c->options, sizeof(c->options)));
+	PROMISE(is_text(c->size, sizeof(c->size)));
+	PROMISE(is_text(c->fsname, sizeof(c->fsname)));
+	PROMISE(!mounts || c->mountpoint[0] == '/');
+	PROMISE(!mounts || c->pressure_stall_ms <= c->pressure_window_ms);
+	PROMISE(c->pressure_stall_ms <= 10000);
+	PROMISE(c->pressure_window_ms >= 500 && c->pressure_window_ms <= 10000);
+	PROMISE(c->watchdog_s <= 86400);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1), *rest = text, *word;
@@ -57,19 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	while (argc <= ARGUMENTS_MAX && (word = strsep(&rest, "\n")))
 		argv[argc++] = word;
-	if (parse(argc, argv, &options) == 0) {
-		const struct bfs_config *c = &options.config;
-
-		PROMISE(is_text(c->mountpoint, sizeof(c->mountpoint)));
-		PROMISE(is_text(c->pool, sizeof(c->pool)));
-		PROMISE(is_text(c->options, sizeof(c->options)));
-		PROMISE(is_text(c->size, sizeof(c->size)));
-		PROMISE(is_text(c->fsname, sizeof(c->fsname)));
-		PROMISE(options.help || options.version ||
-			c->mountpoint[0] == '/');
-		PROMISE(c->pressure_stall_ms <= c->pressure_window_ms ||
-			options.help || options.version);
-	}
+	if (parse(argc, argv, &options) == 0)
+		check(&options);
 	free(text);
 	return 0;
 }

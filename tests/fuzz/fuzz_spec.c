@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz_spec.c - the parser of specifications, of purgeable states and of sizes.
- * What it takes, it writes again in a form that means the same.
+ * What it takes, it writes again in a form that means the same; numbers mean what
+ * the C library has them mean.
  */
 #include "fuzz.h"
 
 #include <iobuf/purgeable.h>
 #include <iobuf/spec.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,18 +52,33 @@ static void check_state(const char *text, size_t size)
 	PROMISE(state == again);
 }
 
+static void check_bytes(const char *text, size_t size)
+{
+	char copy[64] = "", *unit;
+	unsigned int shift;
+	uint64_t bytes, n;
+
+	if (iobuf_bytes_parse(text, size, &bytes) < 0 || size >= sizeof(copy))
+		return;
+	memcpy(copy, text, size);
+	errno = 0;
+	n = strtoull(copy, &unit, strncmp(copy, "0x", 2) ? 10 : 16);
+	shift = *unit == 'K' ? 10 : *unit == 'M' ? 20 : *unit == 'G' ? 30 : 0;
+	PROMISE(errno == 0 && unit != copy && unit + !!shift == copy + size);
+	PROMISE(bytes == n << shift && bytes >> shift == n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* Exactly as large as it is: what is read past its end shows. */
 	char *text = malloc(size + !size);
-	uint64_t bytes;
 
 	PROMISE(text);
 	if (size)
 		memcpy(text, data, size);
 	check_spec(text, size);
 	check_state(text, size);
-	iobuf_bytes_parse(text, size, &bytes);
+	check_bytes(text, size);
 	free(text);
 	return 0;
 }
