@@ -28,6 +28,7 @@ static const char *names[NAMES_MAX] = { "user.x", "user.iobuf.", "user.iobufx",
 					"user.iobuf.record" };
 static size_t name_count = 7;
 static uint64_t files[FILES];
+static bool is_forged; /* what we wrote is not what is there */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -76,6 +77,17 @@ static void set(uint64_t nodeid, const char *name, const uint8_t *value,
 	free(copy);
 }
 
+/* What is read can be set again, and ends where it has to. */
+static void look_at(const char *name, const char *value, size_t size)
+{
+	struct iobuf_spec spec;
+
+	if (!strcmp(name, "user.iobuf.tag"))
+		PROMISE(size <= IOBUF_TAG_MAX);
+	if (!strcmp(name, "user.iobuf") && !is_forged)
+		PROMISE(iobuf_spec_parse(value, size, &spec, NULL) == 0);
+}
+
 static void get(uint64_t nodeid, const char *name, size_t size)
 {
 	/* As large as it is said to be: what is written past its end shows. */
@@ -83,8 +95,11 @@ static void get(uint64_t nodeid, const char *name, size_t size)
 	size_t n = 0;
 
 	PROMISE(value);
-	if (bfs_getxattr(&fuzz_fs, nodeid, name, getpid(), value, size, &n) == 0)
+	if (bfs_getxattr(&fuzz_fs, nodeid, name, getpid(), value, size, &n) == 0) {
 		PROMISE(n <= XATTR_SIZE_MAX && (!size || n <= size));
+		if (size)
+			look_at(name, value, n);
+	}
 	n = 0;
 	if (bfs_listxattr(&fuzz_fs, nodeid, getpid(), value, size, &n) == 0)
 		PROMISE(n <= XATTR_SIZE_MAX && (!size || n <= size));
@@ -98,15 +113,20 @@ static void forge(const char *file, const uint8_t *value, size_t size)
 
 	snprintf(path, sizeof(path), "%s/%s", fuzz_fs.shared->config.pool, file);
 	setxattr(path, bfs_record_xattr(), value, size, 0);
+	is_forged = true;
 }
 
 static void work(uint64_t nodeid)
 {
+	const struct bfs_owner me = { geteuid(), getegid(), getpid() };
 	BFS_FILE struct bfs_file file = { 0 };
+	struct bfs_entry entry;
 	struct stat st;
 	size_t n;
 
 	bfs_getattr(&fuzz_fs, nodeid, &st);
+	/* In a directory; it hands down what it has. */
+	bfs_create(&fuzz_fs, nodeid, "in it", 0644, me, &entry, NULL);
 	if (bfs_file_open(&fuzz_fs, nodeid, O_RDWR, &file) < 0)
 		return;
 	bfs_file_write(&file, 100, false, "bytes", 5, &n);
@@ -156,6 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };
 
+	is_forged = false;
 	make_files();
 	while (in.left)
 		call(&in);
