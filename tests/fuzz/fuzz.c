@@ -7,10 +7,13 @@
 #include "log.h"
 #include "record.h"
 #include "task.h"
+#include "tree.h"
+#include "xattr.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +70,23 @@ static void nothing_changed(const struct bfs_fs *fs, uint64_t nodeid, bool bytes
 	(void)bytes;
 }
 
+/* What a worker opens once, for good: a ring for the pins of all its buffers. */
+static void pin_once(void)
+{
+	const struct bfs_owner me = { geteuid(), getegid(), getpid() };
+	const char spec[] = "contiguous,capacity=4K";
+	enum bfs_changed changed;
+	struct bfs_entry entry;
+
+	PROMISE(bfs_create(&fuzz_fs, BFS_ROOT_NODEID, "pinned", 0600, me, &entry,
+			   NULL) == 0);
+	/* Where contiguous memory cannot be had, there is no ring either. */
+	bfs_setxattr(&fuzz_fs, entry.nodeid, BFS_XATTR_NAME, spec, strlen(spec), 0,
+		     getpid(), &changed);
+	fuzz_fs_begin();
+	fuzz_fs_clear();
+}
+
 void fuzz_fs_create(void)
 {
 	const struct iobuf_spec *d = &iobuf_spec_default;
@@ -84,6 +104,7 @@ void fuzz_fs_create(void)
 	bfs_record_use_trusted(false);
 	PROMISE(bfs_account_cache_create(&fuzz_fs.accounts) == 0);
 	fuzz_next_worker();
+	pin_once();
 }
 
 void fuzz_next_worker(void)
@@ -109,6 +130,48 @@ void fuzz_next_worker(void)
 	PROMISE(bfs_journal_create(shared, &fuzz_fs.journal) == 0);
 }
 
+enum { DESCRIPTORS_MAX = 256 };
+
+static int look_at_descriptors(bool is_open[DESCRIPTORS_MAX])
+{
+	struct pollfd fds[DESCRIPTORS_MAX];
+	int count = 0;
+
+	for (int i = 0; i < DESCRIPTORS_MAX; i++)
+		fds[i] = (struct pollfd){ .fd = i };
+	PROMISE(poll(fds, DESCRIPTORS_MAX, 0) >= 0);
+	for (int i = 0; i < DESCRIPTORS_MAX; i++)
+		count += is_open[i] = !(fds[i].revents & POLLNVAL);
+	return count;
+}
+
+/* Of this input: between two of them the fuzzer may start a symbolizer. */
+static bool was_open[DESCRIPTORS_MAX];
+
+void fuzz_fs_begin(void)
+{
+	look_at_descriptors(was_open);
+}
+
+/* A worker's own may have got other numbers; how many there are stays. */
+static void check_descriptors(void)
+{
+	bool is_open[DESCRIPTORS_MAX];
+	char link[32], to[256];
+	int lost = look_at_descriptors(is_open);
+
+	for (int i = 0; i < DESCRIPTORS_MAX; i++)
+		lost -= was_open[i];
+	for (int i = 0; lost && i < DESCRIPTORS_MAX; i++) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", i);
+		memset(to, 0, sizeof(to));
+		if (is_open[i] && !was_open[i] &&
+		    readlink(link, to, sizeof(to) - 1) > 0)
+			fprintf(stderr, "descriptor %d is left: %s\n", i, to);
+	}
+	PROMISE(!lost);
+}
+
 void fuzz_fs_clear(void)
 {
 	struct bfs_shared *shared = fuzz_fs.shared;
@@ -123,4 +186,5 @@ void fuzz_fs_clear(void)
 	shared->highest_backing_id = 0;
 	shared->config.adopted_pool = false;
 	fuzz_next_worker();
+	check_descriptors();
 }

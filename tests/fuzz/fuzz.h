@@ -69,7 +69,9 @@ void fuzz_be_modest(void);
 extern struct bfs_fs fuzz_fs;
 void fuzz_fs_create(void);
 
-/* Everything in the pool goes, and all that is known of it. */
+/* Around an input. At its end everything in the pool goes, and all that is known of
+ * it: no descriptor may be left. */
+void fuzz_fs_begin(void);
 void fuzz_fs_clear(void);
 
 /* As after the death of a worker: nothing is known but what is shared. */

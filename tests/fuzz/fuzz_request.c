@@ -495,6 +495,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum { REQUESTS_MAX = 64 };
 	struct input in = { data, size };
 
+	fuzz_fs_begin();
 	node_count = 0;
 	for (int i = 0; i < REQUESTS_MAX && in.left; i++)
 		ask(&in);

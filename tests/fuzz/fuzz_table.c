@@ -146,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, size };
 	char name[16];
 
+	fuzz_fs_begin();
 	make_files();
 	while (in.left > 8)
 		if (take_byte(&in) % 8)

@@ -176,6 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };
 
+	fuzz_fs_begin();
 	is_forged = false;
 	make_files();
 	while (in.left)
