@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -110,6 +111,47 @@ static bool mend_slots(struct bfs_shared *shared)
 	return mended;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const int32_t x = (*(struct bfs_slot *const *)a)->backing_id;
+	const int32_t y = (*(struct bfs_slot *const *)b)->backing_id;
+
+	return (x > y) - (x < y);
+}
+
+/* Of slots by their ids: nobody can say whose an id is that several have. */
+static bool forget_shared_ids(struct bfs_slot **slots, size_t count)
+{
+	bool mended = false;
+
+	for (size_t i = 0, n; i < count; i += n) {
+		for (n = 1; i + n < count && !by_id(&slots[i], &slots[i + n]);)
+			n++;
+		mended |= n > 1;
+		for (size_t j = i; n > 1 && j < i + n; j++)
+			slots[j]->nodeid = 0;
+	}
+	return mended;
+}
+
+/* An id is of one inode, or an open of this one reaches another's bytes. */
+static bool mend_ids(struct bfs_shared *shared)
+{
+	struct bfs_slot **slots = calloc(shared->slots_used + 1u,
+					 sizeof(*slots));
+	size_t count = 0;
+	bool mended;
+
+	for (uint32_t i = 0; slots && i < shared->slots_used; i++)
+		if (shared->slots[i].nodeid && shared->slots[i].backing_id)
+			slots[count++] = &shared->slots[i];
+	if (count)
+		qsort(slots, count, sizeof(*slots), by_id);
+	mended = forget_shared_ids(slots, count);
+	free(slots);
+	return mended;
+}
+
 bool bfs_shared_mend(struct bfs_shared *shared)
 {
 	bool mended = mend_slots(shared);
@@ -122,6 +164,7 @@ bool bfs_shared_mend(struct bfs_shared *shared)
 		shared->highest_backing_id = 0;
 		mended = true;
 	}
+	mended |= mend_ids(shared);
 	if (mended) {
 		shared->counted_pool = false;
 		shared->config.adopted_pool = true;
