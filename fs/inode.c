@@ -186,7 +186,8 @@ static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 
 	if (reserve_free_slot(t) < 0)
 		return -ENOMEM;
-	note_backing(t->shared, slot->backing_id);
+	if (slot->nodeid) /* what a free one has means nothing */
+		note_backing(t->shared, slot->backing_id);
 	/* Killed while giving it back: the id may be closed already. */
 	if (slot->nodeid && slot->opens == 0) {
 		close_backing(t, slot);
@@ -220,10 +221,14 @@ static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 static void close_stray_backings(struct bfs_inode_table *t)
 {
 	enum { STRAYS = 64 };
-	int32_t highest = t->shared->highest_backing_id;
+	const int32_t highest = t->shared->highest_backing_id;
 
-	for (int32_t id = highest + 1; id <= highest + STRAYS; id++)
+	static_assert(BFS_BACKING_ID_MAX <= INT32_MAX - STRAYS, "they are ids");
+	for (int32_t i = 1; i <= STRAYS; i++) {
+		const int32_t id = highest + i;
+
 		ioctl(t->fuse_fd, BACKING_CLOSE, &id);
+	}
 }
 
 void bfs_inode_table_destroy(struct bfs_inode_table *table)

@@ -152,6 +152,18 @@ static bool mend_ids(struct bfs_shared *shared)
 	return mended;
 }
 
+static bool mend_attempts(struct bfs_shared *shared)
+{
+	bool mended = false;
+
+	for (uint32_t i = 0; i < BFS_COUNTED_MAX; i++)
+		if (!is_bool((const bool *)&shared->attempts[i].waits)) {
+			shared->attempts[i] = (struct bfs_attempts){ 0 };
+			mended = true;
+		}
+	return mended;
+}
+
 bool bfs_shared_mend(struct bfs_shared *shared)
 {
 	bool mended = mend_slots(shared);
@@ -165,6 +177,7 @@ bool bfs_shared_mend(struct bfs_shared *shared)
 		mended = true;
 	}
 	mended |= mend_ids(shared);
+	mended |= mend_attempts(shared);
 	if (mended) {
 		shared->counted_pool = false;
 		shared->config.adopted_pool = true;
@@ -172,8 +185,19 @@ bool bfs_shared_mend(struct bfs_shared *shared)
 	return mended;
 }
 
+static int check_mapped(const struct bfs_shared *shared)
+{
+	if (shared->magic != BFS_SHARED_MAGIC ||
+	    shared->version != BFS_SHARED_VERSION)
+		return -EINVAL;
+	return is_sound_config(&shared->config) && is_sound_agreement(shared)
+		       ? 0
+		       : -EUCLEAN;
+}
+
 int bfs_shared_map(int fd, struct bfs_shared **ret_shared)
 {
+	struct bfs_shared *shared = NULL;
 	struct stat st;
 	int r;
 
@@ -181,13 +205,12 @@ int bfs_shared_map(int fd, struct bfs_shared **ret_shared)
 		return -errno;
 	if (st.st_size != sizeof(struct bfs_shared))
 		return -EINVAL;
-	if ((r = map(fd, ret_shared)) < 0)
+	if ((r = map(fd, &shared)) < 0)
 		return r;
-	if ((*ret_shared)->magic != BFS_SHARED_MAGIC ||
-	    (*ret_shared)->version != BFS_SHARED_VERSION)
-		return -EINVAL;
-	if (!is_sound_config(&(*ret_shared)->config) ||
-	    !is_sound_agreement(*ret_shared))
-		return -EUCLEAN;
+	if ((r = check_mapped(shared)) < 0) {
+		munmap(shared, sizeof(*shared));
+		return r;
+	}
+	*ret_shared = shared;
 	return 0;
 }

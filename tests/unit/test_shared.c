@@ -127,6 +127,37 @@ static void what_is_no_bool_is_not_looked_at_as_one(void **state)
 	is_mended(4);
 }
 
+static void an_attempt_that_makes_no_sense_is_forgotten_alone(void **state)
+{
+	(void)state;
+	shared->attempts[5] = (struct bfs_attempts){ 10, 16, false };
+	shared->attempts[6] = (struct bfs_attempts){ 12, 16, false };
+	memset(&shared->attempts[5].waits, 7, 1);
+	is_mended(4);
+	assert_int_equal(shared->attempts[5].weight, 0);
+	assert_int_equal(shared->attempts[6].weight, 16);
+}
+
+static void a_block_that_is_refused_is_not_handed_out(void **state)
+{
+	struct bfs_shared *made, *mapped = NULL;
+	const int fd = bfs_shared_create(&made);
+
+	(void)state;
+	memset(made->config.mountpoint, 'x', sizeof(made->config.mountpoint));
+	assert_int_equal(bfs_shared_map(fd, &mapped), -EUCLEAN);
+	assert_null(mapped);
+	made->config.mountpoint[0] = '\0';
+	made->magic++;
+	assert_int_equal(bfs_shared_map(fd, &mapped), -EINVAL);
+	assert_null(mapped);
+	made->magic--;
+	assert_int_equal(bfs_shared_map(fd, &mapped), 0);
+	munmap(mapped, sizeof(*mapped));
+	munmap(made, sizeof(*made));
+	close(fd);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -140,6 +171,8 @@ int main(void)
 		TEST(slots_that_make_no_sense_go_alone),
 		TEST(a_count_of_slots_beyond_the_block_is_made_out_anew),
 		TEST(what_is_no_bool_is_not_looked_at_as_one),
+		TEST(an_attempt_that_makes_no_sense_is_forgotten_alone),
+		TEST(a_block_that_is_refused_is_not_handed_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
