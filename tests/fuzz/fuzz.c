@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 struct bfs_fs fuzz_fs;
+int fuzz_shared_fd;
 static char pool[] = "/dev/shm/bufferfs-fuzz-XXXXXX";
 static pid_t owner;
 
@@ -98,7 +99,8 @@ void fuzz_fs_create(void)
 	fuzz_fs.notify.changed = nothing_changed;
 	fuzz_fs.root_fd = open(pool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	PROMISE(fuzz_fs.root_fd >= 0);
-	PROMISE(bfs_shared_create(&fuzz_fs.shared) >= 0);
+	fuzz_shared_fd = bfs_shared_create(&fuzz_fs.shared);
+	PROMISE(fuzz_shared_fd >= 0);
 	PROMISE(iobuf_spec_resolve(d, d, &fuzz_fs.defaults, NULL) == 0);
 	strcpy(fuzz_fs.shared->config.pool, pool);
 	bfs_record_use_trusted(false);

@@ -67,6 +67,7 @@ void fuzz_be_modest(void);
  * which has just begun.
  */
 extern struct bfs_fs fuzz_fs;
+extern int fuzz_shared_fd;
 void fuzz_fs_create(void);
 
 /* Around an input. At its end everything in the pool goes, and all that is known of

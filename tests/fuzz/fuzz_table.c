@@ -4,6 +4,9 @@
  * on with what makes sense, or begins anew from the pool; names and bytes are
  * there either way.
  *
+ * What only the holder writes is damaged, too, looked at as a worker does that
+ * begins, and then as it was.
+ *
  * A store: where, at which place of that, and the bytes with their count before
  * them. The files have slots, so that what is written over is in use.
  */
@@ -11,26 +14,34 @@
 
 #include "file.h"
 #include "journal.h"
+#include "ops.h"
 #include "tree.h"
 #include "xattr.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { FILES = 6 };
 
 static uint64_t files[FILES];
+/* All that is in front of what a worker writes. */
+static unsigned char holders[offsetof(struct bfs_shared, crashed)];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
 	fuzz_fs_create();
+	/* Ids that stray are looked for. */
+	fuzz_fs.shared->agreed = true;
+	fuzz_fs.shared->passthrough = true;
 	fuzz_be_modest();
 	return 0;
 }
@@ -85,6 +96,15 @@ static void store(struct input *in)
 		  (FILES + 4) * sizeof(struct bfs_slot) },
 		{ offsetof(struct bfs_shared, slots),
 		  (FILES + 4) * sizeof(struct bfs_slot) },
+		REGION(crashed),
+		REGION(config),
+		REGION(init_size),
+		REGION(init_reply_size),
+		REGION(agreed),
+		REGION(agreed_passthrough),
+		REGION(passthrough),
+		REGION(io_uring),
+		REGION(magic),
 #undef REGION
 	};
 	const size_t i = take_byte(in) % (sizeof(regions) / sizeof(regions[0]));
@@ -109,6 +129,32 @@ static void confuse(struct input *in)
 	slots[take_byte(in) % FILES].nodeid = files[take_byte(in) % FILES];
 }
 
+#define IS_TEXT(array) (memchr(array, '\0', sizeof(array)) != NULL)
+
+/* What only the holder writes cannot be had again: whoever finds it damaged does
+ * not go on, and is to have believed nothing. */
+static void map_again(void)
+{
+	struct bfs_shared *s;
+	int r = bfs_shared_map(fuzz_shared_fd, &s);
+
+	PROMISE(r == 0 || r == -EUCLEAN || r == -EINVAL);
+	if (r < 0)
+		return;
+	PROMISE(IS_TEXT(s->config.mountpoint) && IS_TEXT(s->config.pool) &&
+		IS_TEXT(s->config.options) && IS_TEXT(s->config.size) &&
+		IS_TEXT(s->config.fsname));
+	PROMISE(s->init_size <= sizeof(s->init_request));
+	PROMISE(s->init_reply_size <= sizeof(s->init_reply));
+	/* Each is one, or the sanitizer says so. */
+	PROMISE(s->agreed + s->agreed_passthrough + s->passthrough +
+			s->io_uring + s->config.own_pool + s->config.keep +
+			s->config.adopted_pool + s->config.allow_other +
+			s->config.io_uring + s->config.foreground +
+			s->config.debug <= 11);
+	munmap(s, sizeof(*s));
+}
+
 /* Or an open of one reaches the bytes of the other. */
 static bool ids_are_apart(void)
 {
@@ -130,10 +176,10 @@ static void ask(struct input *in)
 	uint64_t before[2];
 
 	for (uint64_t unique = 0; unique < 8; unique++) {
-		bfs_journal_request(fuzz_fs.journal, unique, true);
+		bfs_request_begin(&fuzz_fs, unique | UINT64_C(1) << 63);
 		bfs_journal_begun(fuzz_fs.journal, take_byte(in) % 16, before);
 		bfs_journal_begin(fuzz_fs.journal, BFS_JOURNAL_APPEND, 1, 2);
-		bfs_journal_end(fuzz_fs.journal);
+		bfs_request_end(&fuzz_fs);
 	}
 }
 
@@ -162,12 +208,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char name[16];
 
 	fuzz_fs_begin();
+	memcpy(holders, fuzz_fs.shared, sizeof(holders));
 	make_files();
 	while (in.left > 8)
 		if (take_byte(&in) % 8)
 			store(&in);
 		else
 			confuse(&in);
+	map_again();
+	memcpy(fuzz_fs.shared, holders, sizeof(holders));
 	fuzz_next_worker();
 	PROMISE(ids_are_apart());
 	bfs_files_recover(&fuzz_fs);
