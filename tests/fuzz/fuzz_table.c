@@ -155,19 +155,24 @@ static void map_again(void)
 	munmap(s, sizeof(*s));
 }
 
-/* Or an open of one reaches the bytes of the other. */
-static bool ids_are_apart(void)
+/* An id of two, and an open of one reaches the bytes of the other. */
+static void look_at_slots(void)
 {
 	const struct bfs_shared *s = fuzz_fs.shared;
 	const uint32_t n = s->slots_used < FILES + 4 ? s->slots_used : FILES + 4;
 
-	for (uint32_t i = 0; i < n; i++)
+	PROMISE(s->slots_used <= BFS_SLOTS_MAX);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!s->slots[i].nodeid)
+			continue;
+		PROMISE(!(s->slots[i].flags & ~(uint32_t)BFS_SLOT_FLAGS));
+		PROMISE(s->slots[i].plain_opens <= s->slots[i].opens);
+		PROMISE(s->slots[i].backing_id >= 0 &&
+			s->slots[i].backing_id <= s->highest_backing_id);
 		for (uint32_t j = 0; j < i; j++)
-			if (s->slots[i].nodeid && s->slots[j].nodeid &&
-			    s->slots[i].backing_id > 0 &&
-			    s->slots[i].backing_id == s->slots[j].backing_id)
-				return false;
-	return true;
+			PROMISE(!s->slots[j].nodeid || !s->slots[i].backing_id ||
+				s->slots[i].backing_id != s->slots[j].backing_id);
+	}
 }
 
 /* What requests ask for that come again. */
@@ -218,7 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	map_again();
 	memcpy(fuzz_fs.shared, holders, sizeof(holders));
 	fuzz_next_worker();
-	PROMISE(ids_are_apart());
+	look_at_slots();
 	bfs_files_recover(&fuzz_fs);
 	ask(&in);
 	for (size_t i = 0; i < FILES; i++) {

@@ -13,6 +13,8 @@
 #include "tree.h"
 #include "xattr.h"
 
+#include <iobuf/purgeable.h>
+
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <stdio.h>
@@ -63,29 +65,43 @@ static void make_files(void)
 	}
 }
 
+/* What is read can be set again, and ends where it has to. */
+static void look_at(const char *name, const char *value, size_t size)
+{
+	struct iobuf_spec spec;
+	uint32_t state;
+
+	if (!strcmp(name, "user.iobuf.tag"))
+		PROMISE(size <= IOBUF_TAG_MAX);
+	if (!strcmp(name, "user.iobuf.purgeable"))
+		PROMISE(iobuf_purgeable_parse(value, size, &state) == 0);
+	if (!strcmp(name, "user.iobuf") && !is_forged)
+		PROMISE(iobuf_spec_parse(value, size, &spec, NULL) == 0);
+}
+
+/* What a directory has not: it is of a buffer. */
+static bool is_of_buffers(const char *name)
+{
+	return !strcmp(name, "user.iobuf.length") ||
+	       !strcmp(name, "user.iobuf.purgeable") ||
+	       !strcmp(name, "user.iobuf.segments") ||
+	       !strcmp(name, "user.iobuf.state");
+}
+
 static void set(uint64_t nodeid, const char *name, const uint8_t *value,
 		size_t size, int flags)
 {
 	char *copy = malloc(size + !size);
 	enum bfs_changed changed;
+	int r;
 
 	PROMISE(copy);
 	if (size)
 		memcpy(copy, value, size);
-	bfs_setxattr(&fuzz_fs, nodeid, name, copy, size, flags, getpid(),
-		     &changed);
+	r = bfs_setxattr(&fuzz_fs, nodeid, name, copy, size, flags, getpid(),
+			 &changed);
+	PROMISE(r < 0 || nodeid != files[0] || !is_of_buffers(name));
 	free(copy);
-}
-
-/* What is read can be set again, and ends where it has to. */
-static void look_at(const char *name, const char *value, size_t size)
-{
-	struct iobuf_spec spec;
-
-	if (!strcmp(name, "user.iobuf.tag"))
-		PROMISE(size <= IOBUF_TAG_MAX);
-	if (!strcmp(name, "user.iobuf") && !is_forged)
-		PROMISE(iobuf_spec_parse(value, size, &spec, NULL) == 0);
 }
 
 static void get(uint64_t nodeid, const char *name, size_t size)
@@ -97,6 +113,7 @@ static void get(uint64_t nodeid, const char *name, size_t size)
 	PROMISE(value);
 	if (bfs_getxattr(&fuzz_fs, nodeid, name, getpid(), value, size, &n) == 0) {
 		PROMISE(n <= XATTR_SIZE_MAX && (!size || n <= size));
+		PROMISE(nodeid != files[0] || !is_of_buffers(name));
 		if (size)
 			look_at(name, value, n);
 	}
@@ -116,6 +133,17 @@ static void forge(const char *file, const uint8_t *value, size_t size)
 	is_forged = true;
 }
 
+/* Whatever somebody made up: what is loaded are values that have a meaning. */
+static void check_record(const struct bfs_record *r)
+{
+	PROMISE(!(r->flags & ~(uint32_t)BFS_RECORD_FLAGS));
+	PROMISE(!r->spec.capacity || r->length <= r->spec.capacity);
+	PROMISE(r->spec.life <= IOBUF_LIFE_LASTCLOSE);
+	PROMISE(r->inherited.life <= IOBUF_LIFE_LASTCLOSE);
+	PROMISE(r->spec.task >= IOBUF_TASK_SELF);
+	PROMISE(r->spec.alignment && !(r->spec.alignment & (r->spec.alignment - 1)));
+}
+
 static void work(uint64_t nodeid)
 {
 	const struct bfs_owner me = { geteuid(), getegid(), getpid() };
@@ -129,6 +157,7 @@ static void work(uint64_t nodeid)
 	bfs_create(&fuzz_fs, nodeid, "in it", 0644, me, &entry, NULL);
 	if (bfs_file_open(&fuzz_fs, nodeid, O_RDWR, &file) < 0)
 		return;
+	check_record(&file.record);
 	bfs_file_write(&file, 100, false, "bytes", 5, &n);
 	bfs_file_truncate(&file, 50);
 }
