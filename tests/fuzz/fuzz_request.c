@@ -29,6 +29,9 @@
 
 enum { FIXED_MAX = 128, DATA_MAX = 8192, NODES_MAX = 64, REPLY_MAX = 512 };
 
+/* FUSE_STATX of linux/fuse.h, Linux 6.6; older headers lack it. */
+enum { REQUEST_STATX = 52 };
+
 /* Requests that are not to be: of the connection as a whole, or what we lack. */
 static const struct kind {
 	uint32_t opcode;
@@ -75,6 +78,7 @@ static const struct kind {
 	{ FUSE_BATCH_FORGET, sizeof(struct fuse_batch_forget_in), 0, true },
 	{ FUSE_BMAP, sizeof(struct fuse_bmap_in), 0, false },
 	{ FUSE_SYNCFS, 8, 0, false },
+	{ REQUEST_STATX, 24, 0, false },
 };
 
 union fixed {
@@ -319,6 +323,7 @@ static bool is_for(uint32_t opcode, uint64_t nodeid)
 	case FUSE_READLINK:
 		return is_of(nodeid, S_IFLNK);
 	case FUSE_GETATTR:
+	case REQUEST_STATX:
 	case FUSE_STATFS:
 	case FUSE_LISTXATTR:
 	case FUSE_FORGET:
