@@ -175,17 +175,40 @@ static void look_at_slots(void)
 	}
 }
 
+/* As an earlier worker left it. */
+static bool is_noted(uint64_t unique, uint32_t operation)
+{
+	const struct bfs_journal_note *notes = fuzz_fs.shared->journal;
+
+	for (size_t i = 0; i < BFS_JOURNAL_MAX; i++)
+		if (notes[i].unique == unique && notes[i].operation == operation)
+			return true;
+	return false;
+}
+
 /* What requests ask for that come again. */
 static void ask(struct input *in)
 {
 	uint64_t before[2];
 
 	for (uint64_t unique = 0; unique < 8; unique++) {
+		const uint32_t operation = take_byte(in) % 16;
+
 		bfs_request_begin(&fuzz_fs, unique | UINT64_C(1) << 63);
-		bfs_journal_begun(fuzz_fs.journal, take_byte(in) % 16, before);
+		PROMISE(!bfs_journal_begun(fuzz_fs.journal, operation, before) ||
+			is_noted(unique, operation));
 		bfs_journal_begin(fuzz_fs.journal, BFS_JOURNAL_APPEND, 1, 2);
 		bfs_request_end(&fuzz_fs);
 	}
+}
+
+/* None more than there are. */
+static void close_once(struct bfs_inode *inode)
+{
+	const uint64_t opens = inode->slot ? inode->slot->opens : 0;
+
+	bfs_inode_drop_open(fuzz_fs.inodes, inode, true, 4);
+	PROMISE(!inode->slot || inode->slot->opens == opens - !!opens);
 }
 
 static void use(const char *name)
@@ -202,7 +225,7 @@ static void use(const char *name)
 		     sizeof(state), &n);
 	if (bfs_file_open(&fuzz_fs, entry.nodeid, O_RDWR, &file) < 0)
 		return;
-	bfs_inode_drop_open(fuzz_fs.inodes, file.inode, true, 4);
+	close_once(file.inode);
 	bfs_file_write(&file, 0, false, "bytes", 5, &n);
 	bfs_file_truncate(&file, 10);
 }
