@@ -8,6 +8,8 @@
 #include "record.h"
 #include "task.h"
 
+#include <iobuf/iobuf.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -68,10 +70,21 @@ static void nothing_changed(const struct bfs_fs *fs, uint64_t nodeid, bool bytes
 	(void)bytes;
 }
 
+/* As the worker does: a page of a buffer that cannot be had is an error. */
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (!iobuf_handle_sigbus(info))
+		signal(number, SIG_DFL); /* the instruction runs again */
+}
+
 void fuzz_fs_create(void)
 {
 	const struct iobuf_spec *d = &iobuf_spec_default;
+	const struct sigaction sigbus = { .sa_sigaction = on_sigbus,
+					  .sa_flags = SA_SIGINFO };
 
+	PROMISE(sigaction(SIGBUS, &sigbus, NULL) == 0);
 	owner = getpid();
 	PROMISE(mkdtemp(pool));
 	atexit(remove_pool);
