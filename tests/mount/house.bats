@@ -31,8 +31,11 @@ load helper
 }
 
 @test "libiobuf.so exports what its headers declare, and nothing else" {
+	# Header only: nothing of it is in the library.
+	headers=$(grep -LE '^static inline' "$SOURCE"/core/include/iobuf/*.h)
+	# shellcheck disable=SC2086
 	declared=$(grep -hoE '\biobuf_[a-z_]+\(|extern const struct iobuf_spec iobuf_[a-z_]+' \
-		"$SOURCE"/core/include/iobuf/*.h | grep -oE 'iobuf_[a-z_]+(\(|$)' |
+		$headers | grep -oE 'iobuf_[a-z_]+(\(|$)' |
 		tr -d '(' | sort -u)
 	exported=$(nm -D --defined-only "$BUILD/lib/libiobuf.so" |
 		awk '$2 ~ /[TDRB]/ { print $3 }' | sed 's/@.*//' | sort -u)
