@@ -6,6 +6,18 @@
  */
 #include "shared_memory.h"
 
+/*
+ * Runs before each atomic access of the header: a test can have the peer come in
+ * between any two.
+ */
+static void (*before_access)(void);
+
+#define BEFORE_ACCESS() (before_access ? before_access() : (void)0)
+#define __atomic_load_n(from, order)                                           \
+	(BEFORE_ACCESS(), __atomic_load_n(from, order))
+#define __atomic_store_n(to, value, order)                                     \
+	(BEFORE_ACCESS(), __atomic_store_n(to, value, order))
+
 #include <iobuf/triple_buffer.h>
 
 enum { WORDS = 600, FRAME_BYTES = WORDS * 8, FRAMES = 20000 };
@@ -320,9 +332,49 @@ static void a_wait_ends_at_its_timeout(void **state)
 	region_free(&f.region);
 }
 
+static struct fixture *interrupted;
+static int accesses_left;
+
+/* Two frames, and half of the next one. */
+static void publish_in_between(void)
+{
+	void *frame = NULL;
+
+	if (accesses_left-- != 0)
+		return;
+	before_access = NULL;
+	publish(&interrupted->producer, 2);
+	publish(&interrupted->producer, 3);
+	iobuf_triple_buffer_begin(&interrupted->producer, &frame);
+	memset(frame, 0xEE, FRAME_BYTES);
+}
+
+static void a_frame_is_whole_wherever_the_producer_comes_in_between(void **state)
+{
+	(void)state;
+	/* An acquire has three accesses: each time one later, until none. */
+	for (int access = 0; access <= 3; access++) {
+		struct fixture f = fixture_make();
+		const void *frame = NULL;
+		uint32_t sequence = 0;
+
+		publish(&f.producer, 1);
+		interrupted = &f;
+		accesses_left = access;
+		before_access = publish_in_between;
+		assert_int_equal(iobuf_triple_buffer_acquire(&f.consumer,
+							     &frame, &sequence),
+				 0);
+		before_access = NULL;
+		assert_true(is_frame(frame, sequence));
+		assert_int_equal(sequence, access < 3 ? 3 : 1);
+		region_free(&f.region);
+	}
+}
+
 /* ---- two at once ---------------------------------------------------------- */
 
-static const char *produce(const struct region *region)
+static const char *produce_frames(const struct region *region, bool wakes)
 {
 	struct iobuf_triple_buffer producer;
 
@@ -330,13 +382,14 @@ static const char *produce(const struct region *region)
 		return "cannot attach";
 	for (uint64_t n = 1; n <= FRAMES; n++) {
 		publish(&producer, n);
-		iobuf_triple_buffer_wake(&producer);
+		if (wakes)
+			iobuf_triple_buffer_wake(&producer);
 	}
 	return NULL;
 }
 
 /* Each frame is whole, and newer than the one before; the last one comes. */
-static const char *consume(const struct region *region)
+static const char *consume_frames(const struct region *region, bool sleeps)
 {
 	struct iobuf_triple_buffer consumer;
 	const void *frame = NULL;
@@ -346,11 +399,14 @@ static const char *consume(const struct region *region)
 	if (attach(&consumer, region, IOBUF_TRIPLE_BUFFER_CONSUMER) < 0)
 		return "cannot attach";
 	while (last < FRAMES) {
-		if (iobuf_triple_buffer_wait(&consumer, DEADLINE_MS) < 0)
+		if (sleeps &&
+		    iobuf_triple_buffer_wait(&consumer, DEADLINE_MS) < 0)
 			return "no frame came";
 		err = iobuf_triple_buffer_acquire(&consumer, &frame, &sequence);
-		if (err == -EBUSY)
+		if (err == -EBUSY || (err == -EAGAIN && !sleeps)) {
+			sched_yield();
 			continue;
+		}
 		if (err < 0)
 			return "a frame that was waited for is not there";
 		if (sequence <= last)
@@ -362,12 +418,42 @@ static const char *consume(const struct region *region)
 	return NULL;
 }
 
+static const char *produce(const struct region *region)
+{
+	return produce_frames(region, true);
+}
+
+static const char *consume(const struct region *region)
+{
+	return consume_frames(region, true);
+}
+
+static const char *produce_silently(const struct region *region)
+{
+	return produce_frames(region, false);
+}
+
+static const char *consume_polling(const struct region *region)
+{
+	return consume_frames(region, false);
+}
+
 static void two_threads_hand_over_whole_frames(void **state)
 {
 	struct fixture f = fixture_make();
 
 	(void)state;
 	run_in_two_threads(&f.region, produce, consume);
+	region_free(&f.region);
+}
+
+/* Nothing but the frames orders their accesses. */
+static void two_threads_that_do_not_sleep_do_so_too(void **state)
+{
+	struct fixture f = fixture_make();
+
+	(void)state;
+	run_in_two_threads(&f.region, produce_silently, consume_polling);
 	region_free(&f.region);
 }
 
@@ -423,7 +509,10 @@ int main(void)
 		cmocka_unit_test(
 			a_hostile_peer_makes_no_access_leave_the_memory),
 		cmocka_unit_test(a_wait_ends_at_its_timeout),
+		cmocka_unit_test(
+			a_frame_is_whole_wherever_the_producer_comes_in_between),
 		cmocka_unit_test(two_threads_hand_over_whole_frames),
+		cmocka_unit_test(two_threads_that_do_not_sleep_do_so_too),
 		cmocka_unit_test(two_processes_hand_over_whole_frames),
 		cmocka_unit_test(another_process_goes_on_for_a_killed_producer),
 	};
