@@ -54,20 +54,23 @@ setup_file() {
 teardown_file() { unmount_fs; }
 setup() { cd "$SOURCE/tests/languages" || exit; }
 
-# Start each member of the ring; wait until all have ended.
+# Start each member of the ring; wait until all have ended, or one has failed.
 run_ring() {
-	local name spec run pid index=0 pids=()
+	local name spec run ended index=0
+	local -A running=()
 	while IFS='|' read -r name spec _ run; do
 		eval "exec timeout -k 5 120 $run" '"$MNT" "$name" "$spec,tag=$name"' \
 			'$index $members $ROUNDS' >"$out/$name.log" 2>&1 </dev/null 3>&- &
-		pids+=($!)
+		running[$!]=$name
 		index=$((index + 1))
 	done <"$out/ring"
-	for pid in "${pids[@]}"; do
-		wait "$pid" && continue
-		kill "${pids[@]}" 2>/dev/null || true
-		tail -n 20 "$out"/*.log >&2
-		fail "a member of the ring failed"
+	while [ ${#running[@]} -gt 0 ]; do
+		if ! wait -n -p ended "${!running[@]}"; then
+			kill "${!running[@]}" 2>/dev/null || true
+			tail -n 20 "$out"/*.log >&2
+			fail "${running[$ended]} failed"
+		fi
+		unset "running[$ended]"
 	done
 }
 
