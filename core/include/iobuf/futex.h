@@ -6,7 +6,8 @@
  * word lies in memory that several processes map shared, at an address that is a
  * multiple of four. Each side may be in any language that has syscall(2).
  *
- * Header only: nothing to link. Any thread, any process, at any time.
+ * Header only: nothing to link. Any thread, any process, at any time. A compiler
+ * that is told a strict standard (-std=c17 rather than gnu17) needs _GNU_SOURCE.
  */
 #ifndef IOBUF_FUTEX_H
 #define IOBUF_FUTEX_H
