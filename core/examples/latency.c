@@ -7,6 +7,8 @@
  *	./latency pong /mnt/bufferfs/pair spin &
  *	./latency ping /mnt/bufferfs/pair spin    # prints the median, in us
  *
+ * Ping also takes a number of rounds, 20000 without.
+ *
  * `spin` looks at the ring all the time, which takes a CPU for each side; `sleep`
  * sleeps and is woken. Either side may be latency.py instead.
  */
@@ -16,7 +18,7 @@
 
 #define SPEC "wired,capacity=64K,tag=latency"
 
-enum { SLOTS = 16, HALF = 32 << 10, ROUNDS = 20000, PEER_TIMEOUT_MS = 10000 };
+enum { SLOTS = 16, HALF = 32 << 10, ROUNDS_MAX = 20000, PEER_TIMEOUT_MS = 10000 };
 
 struct message {
 	uint64_t number; /* 0: there are no more */
@@ -82,12 +84,12 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void ping(struct pair *pair)
+static void ping(struct pair *pair, unsigned int rounds)
 {
-	static uint64_t took[ROUNDS];
+	static uint64_t took[ROUNDS_MAX];
 	struct message message = { 0 }, answer;
 
-	for (uint64_t i = 0; i < ROUNDS; i++) {
+	for (uint64_t i = 0; i < rounds; i++) {
 		const uint64_t began = now_ns();
 
 		message.number = i + 1;
@@ -99,8 +101,8 @@ static void ping(struct pair *pair)
 	}
 	message.number = 0;
 	put(pair, &message);
-	qsort(took, ROUNDS, sizeof(took[0]), compare);
-	printf("%.2f\n", (double)took[ROUNDS / 2] / 1000);
+	qsort(took, rounds, sizeof(took[0]), compare);
+	printf("%.2f\n", (double)took[rounds / 2] / 1000);
 }
 
 static void pong(struct pair *pair)
@@ -117,13 +119,16 @@ static void pong(struct pair *pair)
 
 int main(int argc, char **argv)
 {
-	const int pings = argc == 4 && strcmp(argv[1], "ping") == 0;
+	const int pings = argc >= 4 && strcmp(argv[1], "ping") == 0;
+	unsigned int rounds = argc == 5 ? (unsigned int)atoi(argv[4]) : ROUNDS_MAX;
 	unsigned char *memory;
 	struct pair pair;
 	size_t bytes;
 
-	if (argc != 4 || (!pings && strcmp(argv[1], "pong"))) {
-		fprintf(stderr, "usage: %s ping|pong FILE spin|sleep\n",
+	if (rounds == 0 || rounds > ROUNDS_MAX || argc > 5 ||
+	    (!pings && (argc != 4 || strcmp(argv[1], "pong")))) {
+		fprintf(stderr,
+			"usage: %s ping|pong FILE spin|sleep [ROUNDS]\n",
 			argv[0]);
 		return 2;
 	}
@@ -135,8 +140,11 @@ int main(int argc, char **argv)
 	attach(&pair.out, memory + (pings ? 0 : HALF), IOBUF_SPSC_PRODUCER);
 	attach(&pair.in, memory + (pings ? HALF : 0), IOBUF_SPSC_CONSUMER);
 	pair.spins = strcmp(argv[3], "spin") == 0;
-	(pings ? ping : pong)(&pair);
-	if (pings)
-		unlink(argv[2]);
+	if (!pings) {
+		pong(&pair);
+		return 0;
+	}
+	ping(&pair, rounds);
+	unlink(argv[2]);
 	return 0;
 }

@@ -5,9 +5,9 @@
     ./latency.py pong /mnt/bufferfs/pair spin &
     ./latency.py ping /mnt/bufferfs/pair spin    # prints the median, in us
 
-`spin` looks at the ring all the time, which takes a CPU for each side; `sleep`
-sleeps and is woken. Either side may be latency.c instead. iobuf.py lies in
-core/python, or where PYTHONPATH says.
+Ping also takes a number of rounds, 20000 without. `spin` looks at the ring all the
+time, which takes a CPU for each side; `sleep` sleeps and is woken. Either side may be
+latency.c instead. iobuf.py lies in core/python, or where PYTHONPATH says.
 """
 
 import os
@@ -51,9 +51,9 @@ def attach(memory, side):
             time.sleep(0.001)  # until ping has made it
 
 
-def ping(pair):
+def ping(pair, rounds):
     took = []
-    for i in range(1, ROUNDS + 1):
+    for i in range(1, rounds + 1):
         message = MESSAGE.pack(i, b"")
         began = time.perf_counter_ns()
         pair.put(message)
@@ -70,8 +70,8 @@ def pong(pair):
 
 
 def main():
-    if len(sys.argv) != 4 or sys.argv[1] not in ("ping", "pong"):
-        sys.exit("usage: latency.py ping|pong FILE spin|sleep")
+    if len(sys.argv) not in (4, 5) or sys.argv[1] not in ("ping", "pong"):
+        sys.exit("usage: latency.py ping|pong FILE spin|sleep [ROUNDS]")
     pings = sys.argv[1] == "ping"
     memory = memoryview(iobuf.create(sys.argv[2], SPEC))
     there, back = memory[:HALF], memory[HALF:]
@@ -80,9 +80,11 @@ def main():
             iobuf.SpscRing.init(half, MESSAGE.size, SLOTS)
     pair = Pair(*((there, back) if pings else (back, there)),
                 sys.argv[3] == "spin")
-    (ping if pings else pong)(pair)
     if pings:
+        ping(pair, int(sys.argv[4]) if len(sys.argv) == 5 else ROUNDS)
         os.unlink(sys.argv[2])
+    else:
+        pong(pair)
 
 
 main()

@@ -29,8 +29,10 @@ both() {
 		shift
 	done
 	shift
+	# shellcheck disable=SC2086
 	timeout 120 $one "${arguments[@]}" <"${INPUT:-/dev/null}" 3>&- &
 	pid=$!
+	# shellcheck disable=SC2086
 	timeout 120 $other "$@"
 	wait "$pid"
 }
@@ -72,7 +74,8 @@ show_pictures() {
 
 measure() {
 	for way in spin sleep; do
-		run both latency "$1" "$2" pong pair $way -- ping pair $way
+		# Few rounds: two that spin on a busy CPU wait for each other long.
+		run both latency "$1" "$2" pong pair $way -- ping pair $way 300
 		assert_success
 		assert_output --regexp '^[0-9]+\.[0-9]+$'
 		echo "# $2, $1 and back, $way: $output us" >&3
