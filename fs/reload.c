@@ -83,7 +83,7 @@ static void read_text(struct bfs_successor *next)
 {
 	const size_t max = sizeof(next->text) - 1;
 	char piece[256];
-	ssize_t n;
+	ssize_t n = 0;
 
 	while (next->text_fd >= 0 &&
 	       (n = read(next->text_fd, piece, sizeof(piece))) > 0) {
