@@ -210,7 +210,7 @@ static int parse_tag(struct slice value, struct iobuf_spec *spec,
 		return refuse_value(reason, EINVAL, "tag=", value,
 				    "not 1 to 63 bytes");
 	for (size_t i = 0; i < value.size; i++)
-		if (value.at[i] < ' ' || value.at[i] == 127)
+		if ((unsigned char)value.at[i] < ' ' || value.at[i] == 127)
 			return refuse_value(reason, EINVAL, "tag=", value,
 					    "has a control character");
 	memset(spec->tag, 0, sizeof(spec->tag));

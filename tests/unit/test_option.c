@@ -57,7 +57,7 @@ static bool example_of(const char *token, char *ret_example, size_t size)
 		{ "mask=0xN", "mask=0xffffffff" },
 		{ "task=kernel|self|PID", "task=1234" },
 		{ "life=unlink|lastclose", "life=lastclose" },
-		{ "tag=TEXT", "tag=a label" },
+		{ "tag=TEXT", "tag=caf\xc3\xa9 1" },
 		{ "length=N[K|M|G]", "length=1K" },
 		{ "options=0xN", "options=0x10023" },
 	};
