@@ -1,72 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * top.c - iobuf top: the figures of user.iobuf.state of a mount's root, as a
- * table. One row of `columns` is one of them.
+ * top.c - iobuf top: the figures of a mount as a table, again and again.
  */
 #include "cmd.h"
+#include "figures.h"
 #include "terminal.h"
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <linux/limits.h>
-#include <locale.h>
 #include <pwd.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
-#include <wchar.h>
-#include <wctype.h>
 
-#define UNKNOWN UINT64_MAX
+enum { SORT_DEFAULT = 2, NAME_WIDTH = 24 };
 
-static const struct column {
-	const char *name; /* in the state; its heading in capitals */
-	bool bytes;
-} columns[] = {
-	{ "buffers", false },
-	{ "asked", true },
-	{ "resident", true },
-	{ "wired", true },
-	{ "huge", true },
-	{ "volatile", true },
-	{ "purged", false },
-};
-
-enum {
-	COLUMNS = sizeof(columns) / sizeof(columns[0]),
-	COLUMN_DEFAULT = 2,
-	NAME_WIDTH = 24,
-};
-
-static const char *const kinds[] = { "total", "owner.", "tag.", "task." };
-
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
-
-struct row {
-	unsigned int kind;
-	const char *name; /* of the state's text */
-	uint64_t values[COLUMNS];
-};
-
-struct options {
+/* What is shown, and how. */
+struct view {
 	unsigned long count; /* of tables; 0: until somebody quits */
 	unsigned int delay_ms, sort_by;
-	const char *directory;
-};
-
-/* A state, taken apart. */
-struct figures {
-	char text[XATTR_SIZE_MAX + 1];
-	struct row rows[XATTR_SIZE_MAX / 64]; /* no line is shorter */
-	size_t count;
-	const char *mountpoint, *omitted;
-	uint64_t size, used;
+	bool json;
+	char path[32]; /* of the mount's top */
 };
 
 /* The top directory of the filesystem that a directory is on. A descriptor. */
@@ -88,113 +44,6 @@ static int open_mount(const char *directory)
 		fd = parent;
 	}
 	return fd;
-}
-
-static bool parse_values(const char *text, uint64_t values[COLUMNS])
-{
-	for (size_t i = 0; i < COLUMNS; i++) {
-		const size_t n = strlen(columns[i].name);
-		char *end;
-
-		text += strspn(text, " ");
-		if (strncmp(text, columns[i].name, n) || text[n] != ':')
-			return false;
-		text += n + 1;
-		values[i] = strtoull(text, &end, 10);
-		if (end == text)
-			values[i] = UNKNOWN;
-		text += strcspn(text, " ");
-	}
-	return true;
-}
-
-/* A line of the state; a tag may have any character but a control. */
-static void parse_line(struct figures *f, char *line)
-{
-	char *equals = strrchr(line, '=');
-	struct row row = { 0 };
-
-	if (!strncmp(line, "mountpoint=", 11))
-		f->mountpoint = line + 11;
-	else if (!strncmp(line, "omitted=", 8))
-		f->omitted = line + 8;
-	else if (!strncmp(line, "size=", 5))
-		f->size = strtoull(line + 5, NULL, 10);
-	else if (!strncmp(line, "used=", 5))
-		f->used = strtoull(line + 5, NULL, 10);
-	if (!equals || !parse_values(equals + 1, row.values))
-		return;
-	*equals = '\0';
-	for (row.kind = 0; row.kind < KINDS; row.kind++) {
-		const size_t n = strlen(kinds[row.kind]);
-
-		if (strncmp(line, kinds[row.kind], n))
-			continue;
-		row.name = line + n;
-		f->rows[f->count++] = row;
-		return;
-	}
-}
-
-static int read_figures(int fd, struct figures *ret_figures)
-{
-	struct figures *f = ret_figures;
-	ssize_t n = fgetxattr(fd, "user.iobuf.state", f->text, XATTR_SIZE_MAX);
-	char *rest = NULL;
-
-	if (n < 0)
-		return -errno;
-	f->text[n] = '\0';
-	f->count = 0;
-	f->mountpoint = f->omitted = NULL;
-	f->size = f->used = 0;
-	for (char *line = strtok_r(f->text, "\n", &rest); line;
-	     line = strtok_r(NULL, "\n", &rest))
-		parse_line(f, line);
-	return f->mountpoint && f->count ? 0 : -ENODATA;
-}
-
-static int compare_rows(const void *x, const void *y, void *column)
-{
-	const struct row *a = x, *b = y;
-	const unsigned int by = *(const unsigned int *)column;
-
-	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;
-	if (a->values[by] != b->values[by])
-		return a->values[by] > b->values[by] ? -1 : 1;
-	return strcmp(a->name, b->name);
-}
-
-/* Others choose tags and names of processes: nothing of them but what can be
- * seen goes to a terminal. */
-static void print_name(FILE *to, const char *text, int width)
-{
-	mbstate_t state = { 0 };
-	size_t left = strlen(text);
-	int columns_of;
-
-	while (left && width > 0) {
-		wchar_t c = L'?';
-		size_t n = mbrtowc(&c, text, left, &state);
-
-		if (n == 0 || n > left) {
-			memset(&state, 0, sizeof(state));
-			n = 1;
-			c = L'?';
-		}
-		columns_of = iswprint((wint_t)c) ? wcwidth(c) : -1;
-		if (columns_of > width)
-			break;
-		if (columns_of > 0)
-			fwrite(text, 1, n, to);
-		else
-			fputc('?', to);
-		width -= columns_of > 0 ? columns_of : 1;
-		text += n;
-		left -= n;
-	}
-	fprintf(to, "%*s", width, "");
 }
 
 static void describe_owner(const char *name, char *to, size_t size)
@@ -221,37 +70,21 @@ static void describe_task(const char *name, char *to, size_t size)
 
 static void describe(const struct row *row, char *to, size_t size)
 {
-	const char *kind = kinds[row->kind];
-	int n = snprintf(to, size, "%.*s ", (int)strcspn(kind, "."), kind);
+	int n = snprintf(to, size, "%s ", row->kind);
 
-	if (!strcmp(kind, "owner."))
+	if (!strcmp(row->kind, "owner"))
 		describe_owner(row->name, to + n, size - (size_t)n);
-	else if (!strcmp(kind, "task."))
+	else if (!strcmp(row->kind, "task"))
 		describe_task(row->name, to + n, size - (size_t)n);
 	else
 		snprintf(to + n, size - (size_t)n, "%s", row->name);
-}
-
-/* 4.0K, 12M, 1.5G */
-static void print_bytes(uint64_t bytes, char *to, size_t size)
-{
-	static const char units[] = "BKMGTPE";
-	double n = (double)bytes;
-	size_t unit = 0;
-
-	for (; n >= 1024 && units[unit + 1]; unit++)
-		n /= 1024;
-	if (unit == 0)
-		snprintf(to, size, "%llu", (unsigned long long)bytes);
-	else
-		snprintf(to, size, "%.*f%c", n < 9.95 ? 1 : 0, n, units[unit]);
 }
 
 /* A table fits into 80 columns. */
 static int width_of(size_t column)
 {
 	enum { WIDTH_MIN = 6 }; /* 1023M, 123456 */
-	const int n = (int)strlen(columns[column].name);
+	const int n = (int)strlen(figures[column].name);
 
 	return n > WIDTH_MIN ? n : WIDTH_MIN;
 }
@@ -260,9 +93,9 @@ static void print_value(FILE *to, size_t column, uint64_t value)
 {
 	char text[32] = "?";
 
-	if (value != UNKNOWN && columns[column].bytes)
+	if (value != FIGURE_UNKNOWN && figures[column].bytes)
 		print_bytes(value, text, sizeof(text));
-	else if (value != UNKNOWN)
+	else if (value != FIGURE_UNKNOWN)
 		snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
 	fprintf(to, " %*s", width_of(column), text);
 }
@@ -273,14 +106,14 @@ static void print_head(FILE *to, const struct figures *f)
 
 	print_bytes(f->used, used, sizeof(used));
 	print_bytes(f->size, size, sizeof(size));
-	print_name(to, f->mountpoint, (int)strlen(f->mountpoint));
+	put_text(to, f->mountpoint);
 	fprintf(to, ": %s of %s used\n%*s", used, size, NAME_WIDTH, "");
-	for (size_t i = 0; i < COLUMNS; i++) {
+	for (size_t i = 0; i < FIGURES; i++) {
 		char heading[16];
 		size_t n = 0;
 
-		for (; columns[i].name[n]; n++)
-			heading[n] = (char)(columns[i].name[n] - 'a' + 'A');
+		for (; figures[i].name[n]; n++)
+			heading[n] = (char)(figures[i].name[n] - 'a' + 'A');
 		heading[n] = '\0';
 		fprintf(to, " %*s", width_of(i), heading);
 	}
@@ -292,57 +125,80 @@ static void print_row(FILE *to, const struct row *row)
 	char name[128];
 
 	describe(row, name, sizeof(name));
-	print_name(to, name, NAME_WIDTH);
-	for (size_t i = 0; i < COLUMNS; i++)
+	put_column(to, name, NAME_WIDTH);
+	for (size_t i = 0; i < FIGURES; i++)
 		print_value(to, i, row->values[i]);
 	fputc('\n', to);
 }
 
 /* lines: room on the screen; 0: any number. */
-static void print_table(FILE *to, struct figures *f, unsigned int sort_by,
-			unsigned int lines)
+static void print_table(FILE *to, const struct figures *f, unsigned int lines)
 {
 	enum { LINES_AROUND = 4 };
 	size_t shown = f->count;
 
 	if (lines && shown + LINES_AROUND > lines)
 		shown = lines > LINES_AROUND ? lines - LINES_AROUND : 1;
-	qsort_r(f->rows, f->count, sizeof(f->rows[0]), compare_rows, &sort_by);
 	print_head(to, f);
 	for (size_t i = 0; i < shown; i++)
 		print_row(to, &f->rows[i]);
 	if (shown < f->count || f->omitted)
 		fprintf(to, "and %llu more\n",
-			f->count - shown +
-				strtoull(f->omitted ? f->omitted : "0", NULL, 10));
+			(unsigned long long)(f->count - shown + f->omitted));
 }
 
-static int show(int fd, const struct options *o, bool on_terminal)
+static void print_object(const struct figures *f)
 {
-	static struct figures f;
+	struct json json = { .to = stdout, .compact = true };
+
+	json_open(&json, NULL, '{');
+	json_text(&json, "mountpoint", f->mountpoint);
+	json_number(&json, "size", f->size);
+	json_number(&json, "used", f->used);
+	json_number(&json, "omitted", f->omitted);
+	json_open(&json, "accounts", '[');
+	for (size_t i = 0; i < f->count; i++)
+		figures_print_row(&json, &f->rows[i]);
+	json_close(&json, ']');
+	json_close(&json, '}');
+}
+
+static int show_on_terminal(const struct figures *f)
+{
 	char *text = NULL;
 	size_t size = 0;
-	FILE *to;
-	int r = read_figures(fd, &f);
+	FILE *to = open_memstream(&text, &size);
 
-	if (r < 0)
-		return r;
-	if (!on_terminal) {
-		print_table(stdout, &f, o->sort_by, 0);
-		return fflush(stdout) ? -errno : 0;
-	}
-	if (!(to = open_memstream(&text, &size)))
+	if (!to)
 		return -errno;
-	print_table(to, &f, o->sort_by, terminal_rows());
+	print_table(to, f, terminal_rows());
 	fclose(to);
 	terminal_show(text, size);
 	free(text);
 	return 0;
 }
 
-static int run(int fd, const struct options *o)
+static int show(const struct view *v, bool on_terminal)
 {
-	const bool on_terminal = terminal_is_there() && o->count != 1;
+	static struct figures f;
+	int r = figures_read(v->path, &f);
+
+	if (r < 0)
+		return r;
+	figures_sort(&f, v->sort_by);
+	if (on_terminal)
+		return show_on_terminal(&f);
+	if (v->json)
+		print_object(&f);
+	else
+		print_table(stdout, &f, 0);
+	return fflush(stdout) ? -errno : 0;
+}
+
+static int run(const struct view *v)
+{
+	const bool on_terminal =
+		terminal_is_there() && v->count != 1 && !v->json;
 	bool quit = false;
 	int r = 0;
 
@@ -350,96 +206,41 @@ static int run(int fd, const struct options *o)
 		terminal_enter();
 	for (unsigned long i = 0; r == 0 && !quit; i++) {
 		if (i && on_terminal)
-			quit = terminal_wait(o->delay_ms);
+			quit = terminal_wait(v->delay_ms);
 		else if (i)
-			usleep(o->delay_ms * 1000);
+			usleep(v->delay_ms * 1000);
 		if (!quit)
-			r = show(fd, o, on_terminal);
-		quit = quit || (o->count && i + 1 == o->count);
+			r = show(v, on_terminal);
+		quit = quit || (v->count && i + 1 == v->count);
 	}
 	if (on_terminal)
 		terminal_leave();
 	return r;
 }
 
-static bool parse_column(const char *text, unsigned int *ret_column)
+int command_top(const struct arguments *a)
 {
-	for (unsigned int i = 0; i < COLUMNS; i++)
-		if (!strcmp(text, columns[i].name)) {
-			*ret_column = i;
-			return true;
-		}
-	fprintf(stderr, "iobuf: no column %s\n", text);
-	return false;
-}
-
-static bool parse_number(const char *text, double least, double most,
-			 double *ret_number)
-{
-	char *end;
-	const double n = strtod(text, &end);
-
-	if (end == text || *end || !(n >= least && n <= most)) {
-		fprintf(stderr, "iobuf: not a number from %g to %g: %s\n",
-			least, most, text);
-		return false;
-	}
-	*ret_number = n;
-	return true;
-}
-
-static bool parse_option(int c, struct options *o)
-{
-	const double longest = 86400, most = 1e9;
-	double n = 0;
-
-	switch (c) {
-	case 'n':
-		if (!parse_number(optarg, 1, most, &n))
-			return false;
-		o->count = (unsigned long)n;
-		return true;
-	case 'd':
-		if (!parse_number(optarg, 0.1, longest, &n))
-			return false;
-		o->delay_ms = (unsigned int)(n * 1000);
-		return true;
-	case 's':
-		return parse_column(optarg, &o->sort_by);
-	default:
-		return false;
-	}
-}
-
-int command_top(int argc, char **argv)
-{
-	struct options o = {
-		.count = terminal_is_there() ? 0 : 1,
-		.delay_ms = 2000,
-		.sort_by = COLUMN_DEFAULT,
-		.directory = ".",
+	const struct value *count = &a->values[OPTION_COUNT],
+			   *delay = &a->values[OPTION_DELAY],
+			   *sort = &a->values[OPTION_SORT];
+	const char *directory = a->count ? a->operands[0] : ".";
+	struct view v = {
+		.count = count->text	       ? (unsigned long)count->number
+			 : terminal_is_there() ? 0
+					       : 1,
+		.delay_ms = delay->text ? (unsigned int)(delay->number * 1000)
+					: 2000,
+		.sort_by = sort->text ? (unsigned int)sort->bytes : SORT_DEFAULT,
+		.json = a->values[OPTION_JSON].text,
 	};
-	int c, fd, r;
+	int fd, r;
 
-	/* getopt(3) takes the first word for the program's name. */
-	while ((c = getopt(argc + 1, argv - 1, "+n:d:s:")) >= 0)
-		if (!parse_option(c, &o))
-			return EXIT_USAGE;
-	argc -= optind - 1;
-	argv += optind - 1;
-	if (argc > 1)
-		return EXIT_USAGE;
-	if (argc)
-		o.directory = argv[0];
-	setlocale(LC_CTYPE, "");
-	if ((fd = open_mount(o.directory)) < 0)
-		return complain(o.directory, errno);
-	r = run(fd, &o);
+	if ((fd = open_mount(directory)) < 0)
+		return complain(directory, errno);
+	snprintf(v.path, sizeof(v.path), "/proc/self/fd/%d", fd);
+	r = run(&v);
 	close(fd);
-	if (r == -ENODATA || r == -EOPNOTSUPP) {
-		fprintf(stderr, "iobuf: %s: not on a bufferfs mount\n",
-			o.directory);
-		return EXIT_FAILURE;
-	}
-	return r < 0 ? complain(o.directory, -r) : EXIT_SUCCESS;
+	/* Other filesystems have no such attribute. */
+	return r < 0 ? complain(directory, r == -ENODATA ? EOPNOTSUPP : -r)
+		     : EXIT_SUCCESS;
 }
