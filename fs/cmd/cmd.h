@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 /* How a command ends that was called with the wrong arguments. */
 enum { EXIT_USAGE = 2 };
@@ -31,6 +32,7 @@ enum kind {
 	KIND_LIST,   /* a specification: words with commas between them */
 	KIND_BYTES,  /* N[K|M|G] */
 	KIND_NUMBER, /* from `least` to `most` */
+	KIND_WHOLE,  /* the same, without a fraction */
 };
 
 enum option_id {
@@ -72,7 +74,7 @@ struct operand {
 struct value {
 	const char *text; /* NULL: it was not given */
 	uint64_t bytes;   /* of KIND_BYTES; the index of a KIND_WORD */
-	double number;    /* of KIND_NUMBER */
+	double number;    /* of KIND_NUMBER, KIND_WHOLE */
 };
 
 struct arguments {
@@ -133,6 +135,12 @@ int spec_check(const char *text);
 char *attribute_get(const char *path, const char *name);
 /* 0 or a negative errno. */
 int attribute_set(const char *path, const char *name, const char *value);
+/* Make a file that is not there yet. 0 and an O_PATH descriptor, or a negative
+ * errno: EEXIST. */
+int file_make(const char *path, mode_t mode, int *ret_fd);
+/* What attributes of a descriptor go by, and by what it can be opened again, in
+ * memory that the next call uses again. */
+const char *path_of(int fd);
 /* The value of a key of user.iobuf.state; "" when it is not there. */
 void state_find(const char *state, const char *key, char *to, size_t size);
 

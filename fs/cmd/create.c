@@ -17,19 +17,21 @@
 
 int command_create(const struct arguments *a)
 {
-	const char *path = a->operands[0], *spec = a->operands[1];
-	int fd, error = 0;
+	const char *path = a->operands[0];
+	int fd, r = file_make(path, 0666, &fd);
 
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return complain(path, errno);
-	if (fsetxattr(fd, "user.iobuf", spec, strlen(spec), 0) < 0) {
-		error = errno;
-		/* All or nothing. */
-		unlink(path);
-	}
+	if (r < 0)
+		return complain(path, -r);
+	r = attribute_set(path_of(fd), "user.iobuf", a->operands[1]);
 	close(fd);
-	return error ? complain(path, error) : EXIT_SUCCESS;
+	/* All or nothing. */
+	if (r < 0)
+		unlink(path);
+	if (r == -EBUSY)
+		return complain_that(path, "its directory gives what is made in "
+				     "it memory at once: make it elsewhere, and "
+				     "move it there");
+	return r < 0 ? complain(path, -r) : EXIT_SUCCESS;
 }
 
 /* One thing that is set, where it was asked for; 0 or a negative errno. */

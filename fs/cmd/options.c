@@ -102,12 +102,14 @@ static int refuse_word(const char *name, words_of *words, const char *text)
 static int parse_number(const struct option_row *o, const char *text,
 			double *ret_number)
 {
+	const bool whole = o->kind == KIND_WHOLE;
 	char *end, why[64];
 	const double n = strtod(text, &end);
 
-	if (end == text || *end || !(n >= o->least && n <= o->most)) {
-		snprintf(why, sizeof(why), "not a number from %g to %g",
-			 o->least, o->most);
+	if (end == text || *end || !(n >= o->least && n <= o->most) ||
+	    (whole && n != (double)(uint64_t)n)) {
+		snprintf(why, sizeof(why), "not a %snumber from %.10g to %.10g",
+			 whole ? "whole " : "", o->least, o->most);
 		return refuse(o->name, text, why);
 	}
 	*ret_number = n;
@@ -129,6 +131,7 @@ static int parse_value(const struct option_row *o, const char *text,
 			       : refuse(o->name, text,
 					"not a number of bytes, N[K|M|G]");
 	case KIND_NUMBER:
+	case KIND_WHOLE:
 		return parse_number(o, text, &v->number);
 	case KIND_LIST:
 		return spec_check(text) < 0 ? EXIT_USAGE : 0;

@@ -1,5 +1,3 @@
 #include "cmd.h"
-int command_map(const struct arguments *a) { (void)a; return 1; }
-int command_copy(const struct arguments *a) { (void)a; return 1; }
 int command_bench(const struct arguments *a) { (void)a; return 1; }
 int command_doctor(const struct arguments *a) { (void)a; return 1; }

@@ -12,7 +12,7 @@
 static const struct option_row option_rows[OPTIONS] = {
 	[OPTION_ALL] = { 'a', "all", .help = "names that begin with a dot, too" },
 	[OPTION_COUNT] = { 'n', "count", "COUNT", "so many tables, then end",
-			   KIND_NUMBER, .least = 1, .most = 1e9 },
+			   KIND_WHOLE, .least = 1, .most = 1e9 },
 	[OPTION_DELAY] = { 'd', "delay", "SECONDS", "time between two tables",
 			   KIND_NUMBER, .least = 0.1, .most = 86400 },
 	[OPTION_DIRECTION] = { 0, "direction", "WORD",
@@ -20,7 +20,7 @@ static const struct option_row option_rows[OPTIONS] = {
 			       direction_words },
 	[OPTION_FILL] = { 'f', "fill", "BYTE",
 			  "write this byte, 0 to 255, to all of the range",
-			  KIND_NUMBER, .least = 0, .most = 255 },
+			  KIND_WHOLE, .least = 0, .most = 255 },
 	[OPTION_HELP] = { 'h', "help", .help = "tell what it does, and how" },
 	[OPTION_JSON] = { 'j', "json", .help = "print JSON" },
 	[OPTION_LENGTH] = { 0, "length", "BYTES",

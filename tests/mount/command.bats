@@ -91,6 +91,22 @@ SHOWN='a\x1b[31mred\x0a"\\x09\x7f\xc2\x9bx'
 	json 'j[0]["capacity"] == 4096'
 }
 
+@test "create does not open what it makes" {
+	iobuf create f unshared,capacity=4K
+	iobuf create g life=lastclose,capacity=4K
+	assert_equal "$(state g life)" lastclose
+	cat g >/dev/null
+	eventually [ ! -e g ]
+	mkdir d
+	iobuf set d capacity=4K
+	run iobuf create d/f wired,capacity=8K
+	assert_failure 1
+	assert_output --partial 'make it elsewhere'
+	assert_not_exist d/f
+	(umask 077 && iobuf create private capacity=4K)
+	assert_equal "$(stat -c %a private)" 600
+}
+
 @test "help tells of each sub-command, its options and the words" {
 	run iobuf help
 	assert_success
