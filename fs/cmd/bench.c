@@ -192,6 +192,7 @@ static void try(const struct bench *b, const struct buffer_kind *k, struct resul
 	clear(result);
 	fd = make(b, k, &result->values[CREATE]);
 	if (fd < 0) {
+		clear(result);
 		result->error = -fd;
 		return;
 	}

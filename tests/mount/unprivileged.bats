@@ -37,6 +37,18 @@ user_state() {
 	assert_equal "$(user_state . datapath)" cached
 }
 
+@test "iobuf doctor tells an ordinary user what root would have" {
+	run as_user 'iobuf doctor .'
+	assert_failure 1
+	assert_line --regexp "^no +mount +$MNT: cached, "
+	assert_line --regexp '^no +passthrough '
+	assert_line --regexp '^no +page frames '
+	assert_line --regexp '^ +sudo bufferfs '
+	# Without allow_other nobody else is let in.
+	run iobuf doctor "$MNT"
+	assert_line --regexp "^no +mount +$MNT: Permission denied"
+}
+
 @test "an ordinary user binds buffers to processes of his own alone" {
 	# Others look like nobody in the namespace of nobody's worker.
 	run as_user "iobuf create bound task=$$"

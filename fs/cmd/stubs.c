@@ -1,2 +1,0 @@
-#include "cmd.h"
-int command_doctor(const struct arguments *a) { (void)a; return 1; }
