@@ -74,7 +74,7 @@ nothing_is_left() { # DESCRIPTORS_OF_HOLDER DESCRIPTORS_OF_WORKER
 }
 
 @test "$FAULTY_DEATHS deaths at the limit of wired memory: ENOMEM" {
-	mount_fs -o size=256M,wired_max=384K
+	mount_fs -o size=256M,wired_max=288K
 	die "$FAULTY_DEATHS" ENOMEM
 	refute_output --partial ' 0 refused'
 }
