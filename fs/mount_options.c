@@ -191,7 +191,7 @@ static const struct mount_option table[] = {
 	{ .name = "io_uring", .flag_at = CONFIG_AT(io_uring),
 	  .help = "requests by io_uring: faster, but no worker takes over" },
 	{ .name = "options=", .parse = parse_spec,
-	  .help = "SPEC: specification of buffers made without one; put it last" },
+	  .help = "SPEC: of buffers made without one; comes last, or in double quotes" },
 	{ .name = "debug", .parse = parse_debug, .help = "same as -d" },
 	{ .name = "fsname=", .parse = parse_fsname,
 	  .help = "NAME: source of the mount, as mount(8) shows it" },
@@ -266,16 +266,39 @@ static int parse_word(const char *word, struct bfs_mount_options *options)
 	return o->parse ? o->parse(value, options) : 0;
 }
 
-/* A specification has commas of its own: options= takes what is left. */
+/*
+ * End the first word of a list; where the next one begins, NULL if there is none.
+ * A specification has commas of its own: options= takes what is left, or, as
+ * mount(8) has it, what is in double quotes.
+ */
+static char *split(char *word)
+{
+	static const char bare[] = "options=", quoted[] = "options=\"";
+	char *value, *end;
+
+	if (strncmp(word, bare, strlen(bare))) {
+		if ((end = strchr(word, ',')))
+			*end++ = '\0';
+		return end;
+	}
+	if (strncmp(word, quoted, strlen(quoted)))
+		return NULL;
+	value = word + strlen(quoted);
+	end = strchr(value, '"');
+	if (!end || (end[1] && end[1] != ','))
+		return NULL;
+	memmove(value - 1, value, (size_t)(end - value));
+	end[-1] = '\0';
+	return end[1] ? end + 2 : NULL;
+}
+
 static int parse_list(char *list, struct bfs_mount_options *options)
 {
-	char *comma;
+	char *next;
 	int r = 0;
 
-	for (char *word = list; word && r == 0; word = comma) {
-		comma = strncmp(word, "options=", 8) ? strchr(word, ',') : NULL;
-		if (comma)
-			*comma++ = '\0';
+	for (char *word = list; word && r == 0; word = next) {
+		next = split(word);
 		r = *word ? parse_word(word, options) : 0;
 	}
 	return r;
@@ -370,24 +393,47 @@ int bfs_mount_options_parse(int argc, char **argv,
 	return 0;
 }
 
+/* What parse_command_line() reads, for who reads about it. */
+static const struct {
+	const char *name, *help;
+} command_options[] = {
+	{ "-f", "stay in the foreground, log to stderr" },
+	{ "-d", "the same, and log every request" },
+	{ "--reload", "serve the mount that is there by the binary on disk" },
+	{ "--help", "list all options" },
+	{ "--version", "tell the version" },
+};
+
+const char *bfs_command_option(size_t index, const char **ret_help)
+{
+	if (index >= sizeof(command_options) / sizeof(command_options[0]))
+		return NULL;
+	*ret_help = command_options[index].help;
+	return command_options[index].name;
+}
+
+const char *bfs_mount_option(size_t index, const char **ret_help)
+{
+	if (index >= sizeof(table) / sizeof(table[0]))
+		return NULL;
+	*ret_help = table[index].help;
+	return table[index].name;
+}
+
 void bfs_mount_options_help(FILE *to)
 {
-	const char *token, *help;
+	const char *name, *help;
 
 	fputs("usage: bufferfs [-f] [-d] [-o OPTION,...] MOUNTPOINT\n"
 	      "       bufferfs --reload MOUNTPOINT\n"
-	      "Mount a filesystem whose files are I/O buffers.\n\n"
-	      "  -f             stay in the foreground, log to stderr\n"
-	      "  -d             the same, and log every request\n"
-	      "  --reload       serve the mount that is there by the binary that is on\n"
-	      "                 disk now\n"
-	      "  --help, --version\n\n"
-	      "mount options (besides ro, suid, dev, noexec, noatime):\n", to);
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (table[i].help)
-			fprintf(to, "  -o %-16s %s\n", table[i].name,
-				table[i].help);
+	      "Mount a filesystem whose files are I/O buffers.\n\n", to);
+	for (size_t i = 0; (name = bfs_command_option(i, &help)); i++)
+		fprintf(to, "  %-14s %s\n", name, help);
+	fputs("\nmount options (besides ro, suid, dev, noexec, noatime):\n", to);
+	for (size_t i = 0; (name = bfs_mount_option(i, &help)); i++)
+		if (help)
+			fprintf(to, "  -o %-16s %s\n", name, help);
 	fputs("\nspecification (SPEC, and the xattr user.iobuf):\n", to);
-	for (size_t i = 0; (token = iobuf_token_help(i, &help)); i++)
-		fprintf(to, "  %-24s %s\n", token, help);
+	for (size_t i = 0; (name = iobuf_token_help(i, &help)); i++)
+		fprintf(to, "  %-24s %s\n", name, help);
 }

@@ -26,4 +26,10 @@ int bfs_mount_options_parse(int argc, char **argv,
 
 void bfs_mount_options_help(FILE *to);
 
+/* Walk the tables of options before the mount point, and of -o options: name of
+ * row `index` and its help, NULL past the last. An -o option without help (NULL)
+ * is one that mount(8) has for every filesystem. */
+const char *bfs_command_option(size_t index, const char **ret_help);
+const char *bfs_mount_option(size_t index, const char **ret_help);
+
 #endif

@@ -267,6 +267,23 @@ static void options_takes_the_rest_with_its_commas(void **state)
 	assert_non_null(strstr(words, "'ro'"));
 }
 
+static void quoted_options_may_be_followed_by_others(void **state)
+{
+	(void)state;
+	assert_int_equal(parse_o("options=\"wired,capacity=1M\",ro,size=8M"), 0);
+	assert_string_equal(options.config.options, "wired,capacity=1M");
+	assert_string_equal(options.config.size, "8M");
+	assert_true(options.flags & MS_RDONLY);
+	assert_int_equal(parse_o("ro,options=\"wired\""), 0);
+	assert_string_equal(options.config.options, "wired");
+	assert_int_equal(parse_o("options=\"wired\",options=pageable,in"), 0);
+	assert_string_equal(options.config.options, "pageable,in");
+	refused_o("options=\"wired");
+	refused_o("options=\"wired\"ro");
+	refused_o("options=\"\"");
+	refused_o("options=\"wired\",bogus");
+}
+
 static void bad_specifications_are_einval(void **state)
 {
 	static const char *const bad[] = {
@@ -421,6 +438,7 @@ int main(void)
 		cmocka_unit_test(the_monitors_numbers_have_defaults),
 		cmocka_unit_test(bad_numbers_for_the_monitor_are_einval),
 		cmocka_unit_test(options_takes_the_rest_with_its_commas),
+		cmocka_unit_test(quoted_options_may_be_followed_by_others),
 		cmocka_unit_test(bad_specifications_are_einval),
 		cmocka_unit_test(a_pool_has_its_own_size),
 		cmocka_unit_test(unknown_options_are_einval),
