@@ -96,19 +96,17 @@ static bool has(const char *point, const char *directory)
 	       (directory[n] == '/' || directory[n] == '\0');
 }
 
-void doctor_find_mounts(struct doctor *d)
+/* Mounts of bufferfs that have `path`; all, when it is empty. */
+static void find_mounts(struct doctor *d, const char *path)
 {
-	char path[PATH_MAX] = "";
 	FILE *mounts = doctor_open(d, "/proc/self/mounts");
 	const struct mntent *m;
 
-	if (d->directory && !realpath(d->directory, path))
-		snprintf(path, sizeof(path), "%s", d->directory);
 	while (mounts && d->mount_count < MOUNTS_MAX && (m = getmntent(mounts))) {
 		struct mount *mount = &d->mounts[d->mount_count];
 
 		if (strcmp(m->mnt_type, "fuse.bufferfs") ||
-		    (d->directory && !has(m->mnt_dir, path)))
+		    (*path && !has(m->mnt_dir, path)))
 			continue;
 		snprintf(mount->directory, sizeof(mount->directory), "%s",
 			 m->mnt_dir);
@@ -120,6 +118,26 @@ void doctor_find_mounts(struct doctor *d)
 	}
 	if (mounts)
 		endmntent(mounts);
+}
+
+/* To resolve a path is to ask a mount that may never answer: only what is on none
+ * by its words alone is. */
+void doctor_find_mounts(struct doctor *d)
+{
+	char path[PATH_MAX] = "", here[PATH_MAX];
+
+	if (!d->directory) {
+		find_mounts(d, "");
+		return;
+	}
+	if (*d->directory == '/')
+		snprintf(path, sizeof(path), "%s", d->directory);
+	else if (!strcmp(d->directory, ".") && getcwd(here, sizeof(here)))
+		snprintf(path, sizeof(path), "%s", here);
+	if (*path)
+		find_mounts(d, path);
+	if (d->mount_count == 0 && realpath(d->directory, path))
+		find_mounts(d, path);
 }
 
 /* As a shell takes it: put_text() writes what cannot be seen as \xNN, and that is
