@@ -54,6 +54,9 @@ struct bfs_writer {
 	bool kill_suidgid;
 };
 
+/* The attributes of an O_PATH descriptor; errors of fstat(2) and getxattr(2). */
+int bfs_stat_path_fd(int fd, struct stat *ret_st);
+
 /* Which attributes to set, and to what. Times with tv_nsec UTIME_OMIT stay. */
 struct bfs_attributes {
 	bool set_mode, set_owner, set_size, set_times;
