@@ -194,6 +194,27 @@ static int give(int dir_fd, int fd, const char *name, struct bfs_owner owner)
 	return 0;
 }
 
+/*
+ * Note that there is no such name, where there is none. True: an earlier worker
+ * has made it, of this kind; what was left to do has to be done again.
+ */
+static bool begin_entry(struct bfs_fs *fs, enum bfs_journal_operation operation,
+			int dir, const char *name, mode_t kind)
+{
+	uint64_t before[2];
+	struct stat st;
+	bool there;
+
+	if (!bfs_journal_is_on(fs->journal))
+		return false;
+	there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (bfs_journal_begun(fs->journal, operation, before))
+		return there && (st.st_mode & S_IFMT) == kind;
+	if (!there && errno == ENOENT)
+		bfs_journal_begin(fs->journal, operation, 0, 0);
+	return false;
+}
+
 /* Undo make_file(): nobody has seen the file. */
 static void unmake_file(struct bfs_file *file, const struct bfs_entry *entry)
 {
@@ -201,20 +222,37 @@ static void unmake_file(struct bfs_file *file, const struct bfs_entry *entry)
 	bfs_node_forget(file->fs->nodes, entry->nodeid, 1);
 }
 
-/* A file without a name, complete but for that. */
-static int make_file(struct bfs_fs *fs, int dir, mode_t mode,
-		     struct bfs_owner owner, struct bfs_entry *ret_entry,
-		     struct bfs_file *ret_file)
+/* A file without a name; network filesystems have none, and there it has its
+ * name at once: other machines may see it before it is complete. */
+static int open_new(struct bfs_fs *fs, int dir, const char *name, mode_t mode,
+		    bool *ret_named)
 {
-	BFS_FD int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
-			       mode & 07777);
+	int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode & 07777);
+	int how = O_CREAT | O_EXCL;
+
+	if (fd >= 0 || errno != EOPNOTSUPP || !name)
+		return fd < 0 ? -errno : fd;
+	if (begin_entry(fs, BFS_JOURNAL_CREATE, dir, name, S_IFREG))
+		how = 0;
+	fd = openat(dir, name, how | O_NOFOLLOW | O_RDWR | O_CLOEXEC,
+		    mode & 07777);
+	*ret_named = fd >= 0;
+	return fd < 0 ? -errno : fd;
+}
+
+/* A file that is complete, but for its name where `ret_named` is not set. */
+static int make_file(struct bfs_fs *fs, int dir, const char *name, mode_t mode,
+		     struct bfs_owner owner, struct bfs_entry *ret_entry,
+		     struct bfs_file *ret_file, bool *ret_named)
+{
+	BFS_FD int fd = open_new(fs, dir, name, mode, ret_named);
 	BFS_FILE struct bfs_file file = { 0 };
 	struct bfs_record directory;
 	struct bfs_entry entry;
 	int r;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if ((r = give(dir, fd, "", owner)) < 0 ||
 	    (r = bfs_record_load_fd(dir, &directory)) < 0 ||
 	    (r = bfs_node_lookup(fs->nodes, fd, "", &entry.nodeid)) < 0)
@@ -224,7 +262,8 @@ static int make_file(struct bfs_fs *fs, int dir, mode_t mode,
 		return r;
 	}
 	file.caller = owner.pid;
-	if ((r = bfs_file_inherit(&file, &directory)) < 0 ||
+	if ((!file.record.present &&
+	     (r = bfs_file_inherit(&file, &directory)) < 0) ||
 	    (r = bfs_file_stat(&file, &entry.st)) < 0) {
 		unmake_file(&file, &entry);
 		return r;
@@ -263,6 +302,21 @@ static int find_made_file(struct bfs_fs *fs, int dir, const char *name,
 	return 0;
 }
 
+static int give_name(struct bfs_file *file, const struct bfs_entry *entry,
+		     int dir, const char *name)
+{
+	int r = 0;
+
+	bfs_journal_begin(file->fs->journal, BFS_JOURNAL_CREATE, entry->nodeid,
+			  0);
+	if (linkat(AT_FDCWD, bfs_fd_path(file->fd).text, dir, name,
+		   AT_SYMLINK_FOLLOW) < 0) {
+		r = -errno;
+		unmake_file(file, entry);
+	}
+	return r;
+}
+
 int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	       mode_t mode, struct bfs_owner owner, struct bfs_entry *ret_entry,
 	       struct bfs_file *ret_file)
@@ -272,6 +326,7 @@ int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 				 : -EINVAL;
 	BFS_FILE struct bfs_file file = { 0 };
 	struct bfs_entry entry;
+	bool named = false;
 	int r;
 
 	if (dir < 0)
@@ -279,15 +334,13 @@ int bfs_create(struct bfs_fs *fs, uint64_t parent, const char *name,
 	r = find_made_file(fs, dir, name, owner, ret_entry, ret_file);
 	if (r != -ENOENT)
 		return r;
-	if ((r = make_file(fs, dir, mode, owner, &entry, &file)) < 0)
+	r = make_file(fs, dir, name, mode, owner, &entry, &file, &named);
+	if (r < 0 && named)
+		unlinkat(dir, name, 0);
+	if (r < 0)
 		return r;
-	bfs_journal_begin(fs->journal, BFS_JOURNAL_CREATE, entry.nodeid, 0);
-	if (linkat(AT_FDCWD, bfs_fd_path(file.fd).text, dir, name,
-		   AT_SYMLINK_FOLLOW) < 0) {
-		r = -errno;
-		unmake_file(&file, &entry);
+	if (!named && (r = give_name(&file, &entry, dir, name)) < 0)
 		return r;
-	}
 	bfs_node_named(fs->nodes, entry.nodeid, dir, name);
 	entry.st.st_nlink = 1;
 	*ret_entry = entry;
@@ -316,37 +369,17 @@ int bfs_tmpfile(struct bfs_fs *fs, uint64_t parent, mode_t mode,
 		struct bfs_file *ret_file)
 {
 	BFS_FD int dir = open_directory_to_read(fs, parent);
+	bool named = false;
 	int r;
 
 	if (dir < 0)
 		return dir;
 	drop_unseen_file(fs);
-	r = make_file(fs, dir, mode, owner, ret_entry, ret_file);
+	r = make_file(fs, dir, NULL, mode, owner, ret_entry, ret_file, &named);
 	if (r == 0)
 		bfs_journal_begin(fs->journal, BFS_JOURNAL_TMPFILE,
 				  ret_entry->nodeid, 0);
 	return r;
-}
-
-/*
- * Note that there is no such name, where there is none. True: an earlier worker
- * has made it, of this kind; what was left to do has to be done again.
- */
-static bool begin_entry(struct bfs_fs *fs, enum bfs_journal_operation operation,
-			int dir, const char *name, mode_t kind)
-{
-	uint64_t before[2];
-	struct stat st;
-	bool there;
-
-	if (!bfs_journal_is_on(fs->journal))
-		return false;
-	there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (bfs_journal_begun(fs->journal, operation, before))
-		return there && (st.st_mode & S_IFMT) == kind;
-	if (!there && errno == ENOENT)
-		bfs_journal_begin(fs->journal, operation, 0, 0);
-	return false;
 }
 
 /* The same of another name of a file. */
