@@ -45,6 +45,14 @@ static void ask_again(void)
 			strerror(errno));
 }
 
+/* Network filesystems have nothing for root alone: the record is a user's
+ * attribute there, and who may write the pool's files may write it, too. */
+static bool keeps_trusted(void)
+{
+	return fgetxattr(fs.root_fd, "trusted.iobuf.record", NULL, 0) >= 0 ||
+	       errno != EOPNOTSUPP;
+}
+
 /* Does the pool's filesystem keep access lists? */
 static bool keeps_access_lists(void)
 {
@@ -75,7 +83,7 @@ static int prepare(void)
 	/* An own pool changes through this mount alone. */
 	fs.timeout_s = config->own_pool ? 86400.0 : 1.0;
 	bfs_process_begin();
-	bfs_record_use_trusted(bfs_may_pass_through());
+	bfs_record_use_trusted(bfs_may_pass_through() && keeps_trusted());
 	fs.own_umasks = unshare(CLONE_FS) == 0;
 	fs.access_lists = fs.own_umasks && keeps_access_lists();
 	if ((r = load_defaults()) < 0 ||
