@@ -141,6 +141,8 @@ void bfs_file_note_life(struct bfs_file *file)
 {
 	struct bfs_slot *slot = file->inode->slot;
 
+	if (file->fs->shared->config.reads_pool)
+		return; /* others may have it open */
 	if (slot && file->record.spec.life != IOBUF_LIFE_LASTCLOSE)
 		slot->flags &= ~(uint32_t)BFS_SLOT_LASTCLOSE;
 	else if (slot && slot->opens)

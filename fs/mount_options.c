@@ -169,7 +169,7 @@ static const struct mount_option table[] = {
 	{ .name = "allow_other", .flag_at = CONFIG_AT(allow_other),
 	  .help = "let every user in, under the files' modes" },
 	{ .name = "pool=", .parse = parse_pool,
-	  .help = "DIR: serve the tree of this directory; it is never deleted" },
+	  .help = "DIR: serve this directory, never delete it; ro: beside others" },
 	{ .name = "keep", .flag_at = CONFIG_AT(keep),
 	  .help = "keep a pool of the mount's own at unmount, for the next one" },
 	{ .name = "size=", .parse = parse_size,
@@ -389,6 +389,8 @@ int bfs_mount_options_parse(int argc, char **argv,
 		return r;
 	options.config.atime_flags =
 		options.flags & (MS_NOATIME | MS_NODIRATIME | MS_STRICTATIME);
+	options.config.reads_pool =
+		options.config.pool[0] && (options.flags & MS_RDONLY);
 	*ret_options = options;
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "pool.h"
 
 #include "caller.h"
+#include "fd.h"
 #include "log.h"
 
 #include <errno.h>
@@ -230,12 +231,49 @@ int bfs_pool_wait(const struct bfs_config *config, int fd)
 	enum { WAITS = 500 };
 	const struct timespec wait = { 0, 10 * 1000 * 1000 };
 
-	for (int i = 0; is_used_by_others(fd); i++) {
+	for (int i = 0; !config->reads_pool && is_used_by_others(fd); i++) {
 		if (i == WAITS)
 			return refuse_pool(config, -EBUSY);
 		nanosleep(&wait, NULL);
 	}
 	return 0;
+}
+
+/*
+ * A mount of the directory that nothing can be changed by, whatever becomes of
+ * ours (mount -o remount,rw). -EPERM: it takes CAP_SYS_ADMIN.
+ */
+static int clone_read_only(const char *path)
+{
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY };
+	BFS_FD int fd = open_tree(AT_FDCWD, path,
+				  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attributes,
+				    sizeof(attributes)) < 0)
+		return -errno;
+	return bfs_fd_take(&fd);
+}
+
+/*
+ * Who only reads is in nobody's way, and needs no lock; nor does it do what one
+ * daemon alone may: end what others have begun, keep wired, purge, remove names.
+ */
+static int open_to_read(const struct bfs_config *config, int *ret_mount_fd)
+{
+	int fd, mount_fd = clone_read_only(config->pool);
+
+	if (mount_fd < 0)
+		return mount_fd;
+	fd = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
+		int error = errno;
+
+		close(mount_fd);
+		return -error;
+	}
+	*ret_mount_fd = mount_fd;
+	return fd;
 }
 
 static int open_pool(struct bfs_config *config)
@@ -266,6 +304,9 @@ int bfs_pool_open(struct bfs_config *config, int *ret_lock_fd)
 	char given[PATH_MAX];
 	int fd, r = -EAGAIN;
 
+	if (config->reads_pool && (fd = open_to_read(config, ret_lock_fd)) >= 0)
+		return fd;
+	config->reads_pool = false; /* an ordinary user's, or an old kernel's */
 	/* A pool of our own may vanish between finding and locking it: its
 	 * mount has just ended. */
 	strcpy(given, config->pool);

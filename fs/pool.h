@@ -17,6 +17,8 @@
  * Make or find the pool of config->mountpoint; fills in config->pool, own_pool
  * and adopted_pool. The pool is locked against a second daemon until the
  * process that called this ends, or closes ret_lock_fd, which is its alone.
+ * Where config->reads_pool, nothing is locked, and nothing can be changed by the
+ * descriptors; it is cleared where that cannot be had.
  * Returns a descriptor of the pool's root for workers (close-on-exec); -EBUSY
  * when another daemon serves it; errors of mount(2), mkdir(2), open(2); all
  * logged.

@@ -11,6 +11,7 @@
 #include "fd.h"
 #include "log.h"
 #include "uring.h"
+#include "walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +78,11 @@ static void agree(void *userdata, struct fuse_conn_info *conn)
 	/* A handle that somebody makes up must not reach beyond the pool. */
 	if (shared->config.own_pool)
 		fuse_set_feature_flag(conn, FUSE_CAP_EXPORT_SUPPORT);
-	fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
+	/* Only who shares the pool has to look whether its page cache is true. */
+	if (shared->config.own_pool)
+		fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
+	else
+		fuse_set_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
 	agree_on_transport(fs, conn);
 	if (conn->max_write > BFS_WRITE_MAX)
 		conn->max_write = BFS_WRITE_MAX;
@@ -89,11 +94,33 @@ static void agree(void *userdata, struct fuse_conn_info *conn)
 		shared->agreed_passthrough = shared->passthrough = passthrough;
 }
 
+static int open_first(void *context, const struct bfs_walk_entry *entry)
+{
+	int *fd = context;
+
+	if (S_ISREG(entry->st.st_mode))
+		*fd = openat(entry->dir_fd, entry->name,
+			     O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return *fd >= 0;
+}
+
+/* Any file of the pool. Who may not change it takes one that is there. */
+static int open_sample(const struct bfs_fs *fs)
+{
+	int fd = openat(fs->root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0 && fs->shared->config.reads_pool)
+		fd = open(fs->shared->config.pool,
+			  O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && fs->shared->config.reads_pool)
+		bfs_walk(fs->root_fd, open_first, &fd);
+	return fd;
+}
+
 /* Does the kernel keep what it agreed to, for a file of this pool? */
 void bfs_session_try_passthrough(const struct bfs_fs *fs)
 {
-	BFS_FD int fd = openat(fs->root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
-			       0600);
+	BFS_FD int fd = open_sample(fs);
 
 	if (fs->shared->passthrough &&
 	    (fd < 0 || !bfs_backing_works(fs->fuse_fd, fd)))

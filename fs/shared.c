@@ -60,6 +60,7 @@ static bool is_sound_config(const struct bfs_config *c)
 	       is_text(c->size, sizeof(c->size)) &&
 	       is_text(c->fsname, sizeof(c->fsname)) &&
 	       is_bool(&c->own_pool) && is_bool(&c->adopted_pool) &&
+	       is_bool(&c->reads_pool) &&
 	       is_bool(&c->keep) && is_bool(&c->allow_other) &&
 	       is_bool(&c->io_uring) && is_bool(&c->foreground) &&
 	       is_bool(&c->debug);
@@ -180,7 +181,7 @@ bool bfs_shared_mend(struct bfs_shared *shared)
 	mended |= mend_attempts(shared);
 	if (mended) {
 		shared->counted_pool = false;
-		shared->config.adopted_pool = true;
+		shared->config.adopted_pool = !shared->config.reads_pool;
 	}
 	return mended;
 }

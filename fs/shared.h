@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define BFS_SHARED_MAGIC 0x42554653u /* "BUFS" */
-#define BFS_SHARED_VERSION 7u
+#define BFS_SHARED_VERSION 8u
 
 /* As the place needs it that has to have it: see pressure.h. */
 #define BFS_RESERVE_DEFAULT UINT64_MAX
@@ -54,6 +54,7 @@ struct bfs_config {
 	uint32_t watchdog_s;           /* 0: none */
 	bool own_pool;                 /* we made it: nobody else writes it */
 	bool adopted_pool;             /* it may hold buffers from before */
+	bool reads_pool;               /* others change it, we look on */
 	bool keep;                     /* an own pool, when we end */
 	bool allow_other;
 	bool io_uring;                 /* asked for */

@@ -191,6 +191,17 @@ static void a_pool_is_an_existing_path_made_absolute(void **state)
 	refused_o("pool");
 }
 
+static void a_pool_that_is_mounted_read_only_is_only_read(void **state)
+{
+	(void)state;
+	assert_int_equal(parse_o("ro,pool=/dev/shm"), 0);
+	assert_true(options.config.reads_pool);
+	assert_int_equal(parse_o("pool=/dev/shm,ro,rw"), 0);
+	assert_false(options.config.reads_pool);
+	assert_int_equal(parse_o("ro"), 0);
+	assert_false(options.config.reads_pool);
+}
+
 static void sizes_are_bytes_or_a_percentage(void **state)
 {
 	static const char *const good[] = { "1", "4096", "64K", "512M", "2G",
@@ -433,6 +444,7 @@ int main(void)
 		cmocka_unit_test(allow_other_lets_every_user_in),
 		cmocka_unit_test(debug_is_d_and_means_the_foreground),
 		cmocka_unit_test(a_pool_is_an_existing_path_made_absolute),
+		cmocka_unit_test(a_pool_that_is_mounted_read_only_is_only_read),
 		cmocka_unit_test(sizes_are_bytes_or_a_percentage),
 		cmocka_unit_test(bad_sizes_are_einval),
 		cmocka_unit_test(the_monitors_numbers_have_defaults),
