@@ -190,7 +190,8 @@ END
 	# Idle: nothing is in flight.
 	kill -9 "$old"
 	tail --pid="$(cat "$BATS_FILE_TMPDIR/holder")" -s 0.05 -f /dev/null 3>&-
-	! mountpoint -q "$MNT"
+	run mountpoint -q "$MNT"
+	assert_failure
 	run grep -c 'no worker can take over' "$LOG"
 	assert_output 1
 	echo 'put 0 mapped' >&"${MAPPER[1]}"
