@@ -18,8 +18,8 @@ static mode_t without_set_id(const struct stat *st, pid_t caller)
 
 	/* Without the group's execute bit it is no set-group-ID program, and
 	 * only a stranger to the group loses it. */
-	if ((kept & S_ISGID) && ((kept & S_IXGRP) ||
-				 !bfs_may_keep_set_group_id(caller, st->st_gid)))
+	if ((kept & S_ISGID) &&
+	    ((kept & S_IXGRP) || !bfs_may_keep_set_group_id(caller, st->st_gid)))
 		kept &= ~(mode_t)S_ISGID;
 	return kept;
 }

@@ -246,8 +246,8 @@ int bfs_pool_wait(const struct bfs_config *config, int fd)
 static int clone_read_only(const char *path)
 {
 	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY };
-	BFS_FD int fd = open_tree(AT_FDCWD, path,
-				  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	BFS_FD int fd =
+		open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
 	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attributes,
 				    sizeof(attributes)) < 0)

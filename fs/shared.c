@@ -58,9 +58,8 @@ static bool is_sound_config(const struct bfs_config *c)
 	       is_text(c->pool, sizeof(c->pool)) &&
 	       is_text(c->options, sizeof(c->options)) &&
 	       is_text(c->size, sizeof(c->size)) &&
-	       is_text(c->fsname, sizeof(c->fsname)) &&
-	       is_bool(&c->own_pool) && is_bool(&c->adopted_pool) &&
-	       is_bool(&c->reads_pool) &&
+	       is_text(c->fsname, sizeof(c->fsname)) && is_bool(&c->own_pool) &&
+	       is_bool(&c->adopted_pool) && is_bool(&c->reads_pool) &&
 	       is_bool(&c->keep) && is_bool(&c->allow_other) &&
 	       is_bool(&c->io_uring) && is_bool(&c->foreground) &&
 	       is_bool(&c->debug);
