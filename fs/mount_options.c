@@ -165,6 +165,7 @@ static int parse_watchdog(const char *value, struct bfs_mount_options *options)
 #define MS_NOSYMFOLLOW 256
 #endif
 
+/* clang-format off */
 static const struct mount_option table[] = {
 	{ .name = "allow_other", .flag_at = CONFIG_AT(allow_other),
 	  .help = "let every user in, under the files' modes" },
@@ -232,6 +233,7 @@ static const struct mount_option table[] = {
 	MOUNT_FLAG("nofail", 0, 0),
 	MOUNT_FLAG("_netdev", 0, 0),
 };
+/* clang-format on */
 
 static const struct mount_option *find(const char *word)
 {
@@ -389,8 +391,8 @@ int bfs_mount_options_parse(int argc, char **argv,
 		return r;
 	options.config.atime_flags =
 		options.flags & (MS_NOATIME | MS_NODIRATIME | MS_STRICTATIME);
-	options.config.reads_pool =
-		options.config.pool[0] && (options.flags & MS_RDONLY);
+	options.config.reads_pool = options.config.pool[0] &&
+				    (options.flags & MS_RDONLY);
 	*ret_options = options;
 	return 0;
 }
