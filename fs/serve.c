@@ -33,6 +33,9 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
 #endif
+#ifdef BUFFERFS_COVERAGE
+#include <gcov.h>
+#endif
 
 enum { THREADS_PARKED_MAX = 4, THREADS_MAX = 1024, LONG_OPERATIONS_MAX = 512 };
 
@@ -277,8 +280,11 @@ static bool outlives_mount(void)
 }
 
 /* _exit(2) leaves that out, and exit(3) would end what other threads work on. */
-static void look_for_leaks(void)
+static void report_to_tools(void)
 {
+#ifdef BUFFERFS_COVERAGE
+	__gcov_dump();
+#endif
 #ifdef __SANITIZE_ADDRESS__
 	__lsan_do_leak_check();
 #endif
@@ -300,7 +306,7 @@ static _Noreturn void end_process(int status)
 		;
 	if (status == EXIT_SUCCESS && outlives_mount())
 		bfs_end_all_lives(fs);
-	look_for_leaks();
+	report_to_tools();
 	_exit(status);
 }
 
