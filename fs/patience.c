@@ -5,7 +5,11 @@
 
 #define NS_PER_S 1000000000L
 
-enum { QUIET_NS = 50 * 1000 * 1000, TURNS_MAX = 20 };
+enum {
+	QUIET_NS = 50 * 1000 * 1000,
+	TURNS_MAX = 20,
+	WORKING_MAX = 256, /* a quarter of the threads there may be */
+};
 
 static struct timespec from_now(long ns)
 {
@@ -53,7 +57,8 @@ bool bfs_patience_wait(struct bfs_patience *patience, pthread_cond_t *condition,
 	if (r == 0)
 		return true;
 	progress = progress_of(p->shared);
-	if (progress == p->progress || !is_before(&p->end, &p->last))
+	if (progress == p->progress || !is_before(&p->end, &p->last) ||
+	    p->shared->working > WORKING_MAX)
 		return false;
 	p->progress = progress;
 	p->end = from_now(QUIET_NS);

@@ -4,7 +4,8 @@
  * the end of a file that whoever asks has behind him, and we still before us.
  *
  * 50 ms; and where the one that is waited for can be behind other requests, 50 ms
- * more while such are answered, up to a second.
+ * more while such are answered, up to a second. Not where very many are at work: who
+ * waits has a thread, and they may all wait.
  */
 #ifndef BFS_PATIENCE_H
 #define BFS_PATIENCE_H
