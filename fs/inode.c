@@ -453,13 +453,19 @@ void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 void bfs_inode_wait_for_release(struct bfs_inode_table *table,
 				struct bfs_inode *inode, bool plain_only)
 {
+	enum { WAITING_MAX = 64 };
+	static atomic_uint waiting; /* each has a thread, which others need too */
 	struct bfs_patience patience;
 
 	bfs_patience_begin(&patience, table->shared);
-	while (inode->slot &&
-	       (plain_only ? inode->slot->plain_opens : inode->slot->opens) &&
-	       bfs_patience_wait(&patience, &inode->released, &inode->lock))
-		;
+	if (atomic_fetch_add(&waiting, 1) < WAITING_MAX)
+		while (inode->slot &&
+		       (plain_only ? inode->slot->plain_opens
+				   : inode->slot->opens) &&
+		       bfs_patience_wait(&patience, &inode->released,
+					 &inode->lock))
+			;
+	atomic_fetch_sub(&waiting, 1);
 }
 
 static uint32_t slots_used(struct bfs_inode_table *t)

@@ -106,7 +106,8 @@ int bfs_inode_add_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 /*
  * Wait until no open is left, or no plain one: close(2) returns before the
  * kernel has told us, so that an open that counts may be over already. For a
- * moment only (patience.h); the inode's lock is given up meanwhile.
+ * moment only (patience.h), and not at all where many wait for that; the inode's
+ * lock is given up meanwhile.
  */
 void bfs_inode_wait_for_release(struct bfs_inode_table *table,
 				struct bfs_inode *inode, bool plain_only);

@@ -97,6 +97,17 @@ static struct request_buffer *take_buffer(void)
 	return buffer == MAP_FAILED ? NULL : buffer;
 }
 
+/* Memory is short for a moment, or others read meanwhile. */
+static struct request_buffer *need_buffer(void)
+{
+	enum { PAUSE_US = 1000 };
+	struct request_buffer *buffer;
+
+	while (!(buffer = take_buffer()))
+		usleep(PAUSE_US);
+	return buffer;
+}
+
 static void give_buffer_back(struct request_buffer *buffer)
 {
 	enum { SPARE_MAX = 1 };
@@ -396,14 +407,11 @@ static void *serve(void *argument)
 	bool stay = true;
 
 	while (stay) {
-		struct request_buffer *buffer = take_buffer();
-		size_t size;
+		struct request_buffer *buffer = need_buffer();
+		const size_t size = wait_for_request(buffer);
 
-		if (!buffer || !small)
-			end_process(EXIT_FAILURE);
-		size = wait_for_request(buffer);
 		leave_reading();
-		if (size <= SMALL_MAX) {
+		if (small && size <= SMALL_MAX) {
 			memcpy(small, buffer->mem, size);
 			give_buffer_back(buffer);
 			serve_request(small, size);
