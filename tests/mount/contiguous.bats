@@ -175,8 +175,9 @@ END
 	waits() { grep -q request_wait_answer "/proc/$pid/wchan"; }
 	eventually waits
 	for i in 1 2 3; do
-		# A crash: who is killed from outside dies of no request.
-		kill -SEGV "$(worker)"
+		# A crash, by a signal that nobody handles: who is killed from outside dies of
+		# no request.
+		kill -VTALRM "$(worker)"
 		# Answered by the next worker, after what it got again.
 		assert_equal "$(state . workers_started)" $((started + i))
 	done
