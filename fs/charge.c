@@ -108,30 +108,37 @@ static void lower(struct bfs_file *file, struct bfs_charge to)
 	uncharge_owner(file, to.owned);
 }
 
-/* What the pool has no room for is nothing that memory is missing for. */
-static bool is_in_pool(const struct bfs_fs *fs, uint64_t bytes)
+/* Bytes of the range that the file has no pages for, at most. */
+static uint64_t missing_bytes(int fd, uint64_t offset, uint64_t end)
 {
-	struct statvfs st;
+	const off_t hole = lseek(fd, (off_t)offset, SEEK_HOLE);
+	struct stat st;
+	uint64_t has;
 
-	return fstatvfs(fs->root_fd, &st) < 0 ||
-	       bytes <= (uint64_t)st.f_bavail * st.f_frsize;
+	if (fstat(fd, &st) < 0)
+		return 0;
+	if (hole >= 0 && (uint64_t)hole > offset)
+		offset = (uint64_t)hole < end ? (uint64_t)hole : end;
+	has = (uint64_t)st.st_blocks * 512;
+	return has >= end ? 0
+	       : end - has < end - offset ? end - has
+					  : end - offset;
 }
 
-int bfs_file_want_memory(const struct bfs_file *file, uint64_t end,
-			 uint64_t at_most)
+int bfs_file_want_memory(const struct bfs_file *file, uint64_t offset,
+			 uint64_t end)
 {
-	uint64_t has, missing;
-	struct stat st;
+	struct bfs_headroom *headroom = file->fs->headroom;
+	uint64_t missing, room;
+	struct statvfs st;
 
-	if (fstat(file->fd, &st) < 0)
-		return -errno;
-	has = (uint64_t)st.st_blocks * 512;
-	if (has >= end)
+	if (!headroom || (missing = missing_bytes(file->fd, offset, end)) == 0)
 		return 0;
-	missing = end - has < at_most ? end - has : at_most;
-	if (!is_in_pool(file->fs, missing))
-		return -ENOSPC;
-	return bfs_headroom_take(file->fs->headroom, missing);
+	/* What the pool has no room for is refused by the pool. */
+	if (fstatvfs(file->fs->root_fd, &st) == 0 &&
+	    (room = (uint64_t)st.f_bavail * st.f_frsize) < missing)
+		missing = room;
+	return bfs_headroom_take(headroom, missing);
 }
 
 int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
@@ -148,7 +155,7 @@ int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
 	    (r = charge_limit(&fs->wired, &charged->wired, to.wired)) < 0 ||
 	    (r = charge_limit(&fs->contiguous, &charged->contiguous,
 			      to.contiguous)) < 0 ||
-	    (r = bfs_file_want_memory(file, bytes, bytes)) < 0)
+	    (r = bfs_file_want_memory(file, 0, bytes)) < 0)
 		lower(file, before);
 	return r;
 }

@@ -63,7 +63,7 @@ static int charge_growth(struct bfs_file *file, uint64_t size)
 static int want_growth(struct bfs_file *file, uint64_t offset, uint64_t size)
 {
 	return is_plain_file(file)
-		       ? bfs_file_want_memory(file, offset + size, size)
+		       ? bfs_file_want_memory(file, offset, offset + size)
 		       : charge_growth(file, offset + size);
 }
 
@@ -176,7 +176,7 @@ int bfs_file_allocate(struct bfs_file *file, int mode, uint64_t offset,
 	if (!(row = find_allocation(mode)))
 		return -EOPNOTSUPP;
 	if (row->reserves && is_plain_file(file) &&
-	    (r = bfs_file_want_memory(file, end, size)) < 0)
+	    (r = bfs_file_want_memory(file, offset, end)) < 0)
 		return r;
 	/* A tmpfs reserves and it punches; it does not do both at once. */
 	if (is_plain_file(file) && !(row->reserves && row->zeroes))

@@ -66,12 +66,11 @@ void bfs_aside_drop(struct bfs_file *file);
 int bfs_copy_bytes(int from, int to, uint64_t size);
 
 /*
- * Is there memory for the pages that the file has not got, when it is to have all
- * up to `end`, or so many at most? 0; -ENOSPC: not in the pool; -ENOMEM: nor in
- * the machine (headroom.h). bfs_file_charge() asks, too.
+ * Is there memory for the pages that the file has not got in that range? 0;
+ * -ENOMEM (headroom.h). bfs_file_charge() asks, too.
  */
-int bfs_file_want_memory(const struct bfs_file *file, uint64_t end,
-			 uint64_t at_most);
+int bfs_file_want_memory(const struct bfs_file *file, uint64_t offset,
+			 uint64_t end);
 
 /*
  * charge.c: count what the buffer will have, all in all, if it is what the

@@ -5,8 +5,10 @@
 #include "room.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/statfs.h>
 #include <time.h>
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -36,11 +38,16 @@ static void open_places(struct bfs_headroom *h, uint64_t now)
 	h->opened_ns = now;
 }
 
-int bfs_headroom_create(struct bfs_headroom **ret_headroom)
+int bfs_headroom_create(int pool_fd, struct bfs_headroom **ret_headroom)
 {
-	struct bfs_headroom *h = calloc(1, sizeof(*h));
+	struct bfs_headroom *h;
+	struct statfs st;
 
-	if (!h)
+	*ret_headroom = NULL;
+	if (fstatfs(pool_fd, &st) == 0 && st.f_type != TMPFS_MAGIC &&
+	    st.f_type != RAMFS_MAGIC)
+		return 0;
+	if (!(h = calloc(1, sizeof(*h))))
 		return -ENOMEM;
 	pthread_mutex_init(&h->lock, NULL);
 	open_places(h, now_ns());

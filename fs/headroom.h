@@ -15,8 +15,9 @@
 
 struct bfs_headroom;
 
-/* 0; -ENOMEM. */
-int bfs_headroom_create(struct bfs_headroom **ret_headroom);
+/* Of a pool in memory; NULL for one on a disk, where bytes are no memory that is not
+ * given back. 0; -ENOMEM. */
+int bfs_headroom_create(int pool_fd, struct bfs_headroom **ret_headroom);
 
 /*
  * Before taking so many bytes that are not reserved yet: 0; -ENOMEM, of which the

@@ -69,6 +69,9 @@ static void announce_ready(struct bfs_holder *h)
 	int null;
 
 	h->serves = true;
+	if (h->sample_fd >= 0)
+		close(h->sample_fd);
+	h->sample_fd = -1;
 	bfs_watch_begin(h);
 	bfs_log_to_syslog();
 	bfs_log(LOG_INFO, "worker %d serves %s", h->worker,
@@ -357,6 +360,11 @@ int bfs_hold(const struct bfs_mount_options *options, int ready_fd)
 	bfs_detach_dead(config);
 	r = bfs_pool_wait(config, pool_fd);
 	h.pressure = bfs_pressure_triggers_open(config);
+	/* Now, when the path is not in our own mount yet. */
+	h.sample_fd = config->reads_pool
+			      ? open(config->pool, O_TMPFILE | O_RDWR | O_CLOEXEC,
+				     0600)
+			      : -1;
 	fuse_fd = r < 0 ? r : bfs_mount(config, options->flags);
 	h.shared_fd = shared_fd;
 	h.pool_fd = pool_fd;

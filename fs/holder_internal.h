@@ -47,6 +47,7 @@ struct bfs_holder {
 	struct bfs_shared *shared;
 	int shared_fd, pool_fd, fuse_fd;
 	struct bfs_pressure_triggers pressure;
+	int sample_fd; /* see worker.h; -1 once a worker serves */
 	int program_fd; /* what workers are started from */
 	char program[PATH_MAX]; /* where it lay when we were started */
 	int ready_fd; /* -1: nobody waits, or has been told */

@@ -304,9 +304,15 @@ int bfs_pool_open(struct bfs_config *config, int *ret_lock_fd)
 	char given[PATH_MAX];
 	int fd, r = -EAGAIN;
 
-	if (config->reads_pool && (fd = open_to_read(config, ret_lock_fd)) >= 0)
-		return fd;
-	config->reads_pool = false; /* an ordinary user's, or an old kernel's */
+	if (config->reads_pool) {
+		if ((fd = open_to_read(config, ret_lock_fd)) >= 0)
+			return fd;
+		if (fd != -ENOSYS && (fd != -EPERM || bfs_has_sys_admin(getpid())))
+			return refuse_pool(config, fd);
+		bfs_log(LOG_NOTICE, "ro, and alone: to look on beside another "
+			"takes CAP_SYS_ADMIN and Linux 5.12");
+		config->reads_pool = false;
+	}
 	/* A pool of our own may vanish between finding and locking it: its
 	 * mount has just ended. */
 	strcpy(given, config->pool);

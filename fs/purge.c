@@ -127,7 +127,7 @@ static int refill(struct bfs_file *file)
 	if (!bfs_record_is_fixed(&file->record))
 		return 0;
 	bfs_want_room(capacity);
-	r = bfs_file_want_memory(file, capacity, capacity);
+	r = bfs_file_want_memory(file, 0, capacity);
 	return r < 0 ? r : with_buffer(file, iobuf_refill);
 }
 
@@ -325,8 +325,10 @@ bool bfs_make_room(struct bfs_fs *fs, int r)
 
 	wanted_bytes = 0;
 	missing = bfs_headroom_missing();
-	if (r == -ENOMEM && missing && bfs_has_volatile(fs))
-		return bfs_purge(fs, missing) > 0;
+	/* What all of it could not give is not to cost anybody his. */
+	if (r == -ENOMEM && missing)
+		return missing <= bfs_volatile_bytes(fs) &&
+		       bfs_purge(fs, missing) > 0;
 	if (r != -ENOSPC)
 		return false;
 	if (bfs_purge_queue_wait(fs->purge, &seen))

@@ -100,27 +100,29 @@ static int open_first(void *context, const struct bfs_walk_entry *entry)
 
 	if (S_ISREG(entry->st.st_mode))
 		*fd = openat(entry->dir_fd, entry->name,
-			     O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+			     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	return *fd >= 0;
 }
 
-/* Any file of the pool. Who may not change it takes one that is there. */
-static int open_sample(const struct bfs_fs *fs)
+/* Any file of the pool. Who may not change it has been given one, or takes one that
+ * is there; by the pool's path it could be in our own mount, which does not answer
+ * yet. */
+static int open_sample(const struct bfs_fs *fs, int sample_fd)
 {
-	int fd = openat(fs->root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = sample_fd >= 0
+			 ? fcntl(sample_fd, F_DUPFD_CLOEXEC, 0)
+			 : openat(fs->root_fd, ".",
+				  O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
-	if (fd < 0 && fs->shared->config.reads_pool)
-		fd = open(fs->shared->config.pool,
-			  O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0 && fs->shared->config.reads_pool)
 		bfs_walk(fs->root_fd, open_first, &fd);
 	return fd;
 }
 
 /* Does the kernel keep what it agreed to, for a file of this pool? */
-void bfs_session_try_passthrough(const struct bfs_fs *fs)
+void bfs_session_try_passthrough(const struct bfs_fs *fs, int sample_fd)
 {
-	BFS_FD int fd = open_sample(fs);
+	BFS_FD int fd = open_sample(fs, sample_fd);
 
 	if (fs->shared->passthrough &&
 	    (fd < 0 || !bfs_backing_works(fs->fuse_fd, fd)))

@@ -25,6 +25,6 @@ bool bfs_may_pass_through(void);
 int bfs_session_open(struct bfs_fs *fs);
 
 /* Does the kernel keep what it agreed to, for a file of this pool? */
-void bfs_session_try_passthrough(const struct bfs_fs *fs);
+void bfs_session_try_passthrough(const struct bfs_fs *fs, int sample_fd);
 
 #endif

@@ -29,9 +29,10 @@ static int keep_stderr(int text_fd)
 static void exec_worker(const struct bfs_holder *h, int program_fd,
 			int control_fd, int text_fd)
 {
-	enum { COUNT = 5, COUNT_MAX = 7 };
+	enum { COUNT = 6, COUNT_MAX = 8 };
 	int fds[COUNT_MAX] = { h->fuse_fd, h->shared_fd, h->pool_fd,
-			       h->pressure.system, h->pressure.group };
+			       h->pressure.system, h->pressure.group,
+			       h->sample_fd };
 	const size_t count = control_fd < 0 ? COUNT : COUNT_MAX;
 	char numbers[COUNT_MAX][16];
 	char *argv[COUNT_MAX + 3] = { (char *)"bufferfs",

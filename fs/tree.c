@@ -224,8 +224,19 @@ static void unmake_file(struct bfs_file *file, const struct bfs_entry *entry)
 
 /* A file without a name; network filesystems have none, and there it has its
  * name at once: other machines may see it before it is complete. */
+/* Could it be what a worker has just made for this owner, and no more? Where others
+ * make names in the pool, too, it may be theirs. */
+static bool is_new(int fd, struct bfs_owner owner)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+	       st.st_nlink == 1 &&
+	       (st.st_uid == geteuid() || st.st_uid == owner.uid);
+}
+
 static int open_new(struct bfs_fs *fs, int dir, const char *name, mode_t mode,
-		    bool *ret_named)
+		    struct bfs_owner owner, bool *ret_named)
 {
 	int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode & 07777);
 	int how = O_CREAT | O_EXCL;
@@ -236,6 +247,10 @@ static int open_new(struct bfs_fs *fs, int dir, const char *name, mode_t mode,
 		how = 0;
 	fd = openat(dir, name, how | O_NOFOLLOW | O_RDWR | O_CLOEXEC,
 		    mode & 07777);
+	if (fd >= 0 && !how && !is_new(fd, owner)) {
+		close(fd);
+		return -EEXIST;
+	}
 	*ret_named = fd >= 0;
 	return fd < 0 ? -errno : fd;
 }
@@ -245,7 +260,7 @@ static int make_file(struct bfs_fs *fs, int dir, const char *name, mode_t mode,
 		     struct bfs_owner owner, struct bfs_entry *ret_entry,
 		     struct bfs_file *ret_file, bool *ret_named)
 {
-	BFS_FD int fd = open_new(fs, dir, name, mode, ret_named);
+	BFS_FD int fd = open_new(fs, dir, name, mode, owner, ret_named);
 	BFS_FILE struct bfs_file file = { 0 };
 	struct bfs_record directory;
 	struct bfs_entry entry;

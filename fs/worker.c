@@ -91,7 +91,7 @@ static int prepare(void)
 	    (r = bfs_purge_queue_create(&fs.purge)) < 0 ||
 	    (r = bfs_tasks_create(&fs, &fs.tasks)) < 0 ||
 	    (r = bfs_account_cache_create(&fs.accounts)) < 0 ||
-	    (r = bfs_headroom_create(&fs.headroom)) < 0 ||
+	    (r = bfs_headroom_create(fs.root_fd, &fs.headroom)) < 0 ||
 	    (config->user_max &&
 	     (r = bfs_owners_create(config->user_max, &fs.owners)) < 0))
 		return r;
@@ -99,7 +99,7 @@ static int prepare(void)
 }
 
 /* From now on this is the worker: there is no other. */
-static int take_over(void)
+static int take_over(const struct bfs_worker_fds *fds)
 {
 	const bool first = !fs.shared->agreed;
 	int r;
@@ -115,7 +115,9 @@ static int take_over(void)
 		return r;
 	bfs_notify_start(&fs);
 	if (first)
-		bfs_session_try_passthrough(&fs);
+		bfs_session_try_passthrough(&fs, fds->sample);
+	if (fds->sample >= 0)
+		close(fds->sample);
 	fs.shared->agreed = true;
 	bfs_files_recover(&fs);
 	if ((r = bfs_tasks_start(fs.tasks)) < 0)
@@ -158,7 +160,7 @@ static int start(struct bfs_worker_fds *fds)
 	if ((r = prepare()) < 0 ||
 	    (fs.is_successor && (r = wait_for_turn(fds)) < 0))
 		return r;
-	return take_over();
+	return take_over(fds);
 }
 
 /* From now on nobody reads stderr, and somebody may wait for its end. */
@@ -185,15 +187,16 @@ static void announce(const struct bfs_worker_fds *fds)
 
 static int read_arguments(int argc, char **argv, struct bfs_worker_fds *ret_fds)
 {
-	if (argc != 7 && argc != 9)
+	if (argc != 8 && argc != 10)
 		return -EINVAL;
 	*ret_fds = (struct bfs_worker_fds){
 		.fuse = atoi(argv[2]),
 		.shared = atoi(argv[3]),
 		.root = atoi(argv[4]),
 		.pressure = { atoi(argv[5]), atoi(argv[6]) },
-		.control = argc == 9 ? atoi(argv[7]) : -1,
-		.stderr_fd = argc == 9 ? atoi(argv[8]) : -1,
+		.sample = atoi(argv[7]),
+		.control = argc == 10 ? atoi(argv[8]) : -1,
+		.stderr_fd = argc == 10 ? atoi(argv[9]) : -1,
 	};
 	return 0;
 }

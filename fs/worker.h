@@ -20,6 +20,8 @@
 struct bfs_worker_fds {
 	int fuse, shared, root; /* /dev/fuse, shared block, pool root */
 	struct bfs_pressure_triggers pressure;
+	int sample; /* a nameless file of a pool that is only read, or -1: to try
+		       passthrough with */
 	int control;            /* socket to the holder, or -1 */
 	int stderr_fd;          /* for stderr, once it is the worker */
 };

@@ -16,6 +16,17 @@ teardown() { unmount_fs; }
 	assert_equal "$(state fits2 kind)" fixed
 }
 
+@test "what a sparse file has already is nothing that the pool lacks" {
+	mount_fs -o size=64M
+	python3 - "$MNT/sparse" <<'END'
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.ftruncate(fd, (1 << 30) + (40 << 20))
+os.pwrite(fd, bytes(40 << 20), 1 << 30)
+os.posix_fallocate(fd, 1 << 30, 40 << 20)
+END
+}
+
 @test "without CAP_IPC_LOCK the lock limit is ENOMEM, and nothing stays" {
 	AS='prlimit --memlock=4194304 setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock'
 	mount_fs

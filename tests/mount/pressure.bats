@@ -204,6 +204,14 @@ fill_group() { # STATE
 	AS=
 	cd "$MNT"
 	touch buffer
+	volatile bystander 4
+	for spec in wired,capacity=150M capacity=150M; do
+		run setfattr -n user.iobuf -v "$spec" buffer
+		assert_output 'setfattr: buffer: Cannot allocate memory'
+	done
+	# What all that is volatile could not give costs nobody his.
+	assert_equal "$(purgeable bystander)" volatile
+	rm bystander
 	for spec in wired,capacity=150M capacity=150M contiguous,capacity=128M; do
 		run setfattr -n user.iobuf -v "$spec" buffer
 		assert_output 'setfattr: buffer: Cannot allocate memory'

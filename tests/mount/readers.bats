@@ -148,6 +148,23 @@ EOF
 	assert_equal "$(state "$READER" datapath)" passthrough
 }
 
+@test "a reader of a pool below its own mount point serves" {
+	mkdir -p "$POOL/below"
+	echo there >"$POOL/below/file"
+	timeout 20 bufferfs -o "ro,pool=$POOL/below,reserve=0,pressure_stall=0" "$POOL"
+	timeout 20 cat "$POOL/file" >"$BATS_TEST_TMPDIR/read"
+	assert_equal "$(cat "$BATS_TEST_TMPDIR/read")" there
+	umount "$POOL"
+}
+
+@test "who cannot look on does not serve instead" {
+	mount --make-unbindable "$POOL"
+	run bufferfs -o "ro,pool=$POOL" "$READER"
+	assert_failure
+	run mountpoint -q "$READER"
+	assert_failure
+}
+
 @test "locks are of one mount" {
 	mount_both
 	touch "$MNT/file"
