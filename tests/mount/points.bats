@@ -41,6 +41,7 @@ die() {
 }
 
 @test "a request that three workers crash over is refused, and no other" {
+	export POINTS_STEP=1 # it has few points
 	die 2 $SIGVTALRM 'unlink nothing'
 	assert_success
 	die 3 $SIGVTALRM 'unlink nothing'
