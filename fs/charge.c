@@ -134,11 +134,14 @@ int bfs_file_want_memory(const struct bfs_file *file, uint64_t offset,
 
 	if (!headroom || (missing = missing_bytes(file->fd, offset, end)) == 0)
 		return 0;
-	/* What the pool has no room for is refused by the pool. */
-	if (fstatvfs(file->fs->root_fd, &st) == 0 &&
-	    (room = (uint64_t)st.f_bavail * st.f_frsize) < missing)
-		missing = room;
-	return bfs_headroom_take(headroom, missing);
+	if (fstatvfs(file->fs->root_fd, &st) < 0)
+		return -errno;
+	/* A tmpfs refuses at once what it could never have, and takes the rest
+	 * until it is full. */
+	if (st.f_blocks && end - offset > (uint64_t)st.f_blocks * st.f_frsize)
+		return 0;
+	room = st.f_blocks ? (uint64_t)st.f_bavail * st.f_frsize : missing;
+	return bfs_headroom_take(headroom, missing < room ? missing : room);
 }
 
 int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,
