@@ -4,6 +4,7 @@
  */
 #include "account.h"
 
+#include "clock.h"
 #include "fd.h"
 #include "file_internal.h"
 #include "purge.h"
@@ -14,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* Inodes that are met by more than one way: by several names, or by none.
  * Open addressing; 0 is free. */
@@ -206,14 +206,6 @@ int bfs_account_cache_create(struct bfs_account_cache **ret_cache)
 	return 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static void release(struct figures *f)
 {
 	if (!f || atomic_fetch_sub(&f->users, 1) > 1)
@@ -224,7 +216,7 @@ static void release(struct figures *f)
 
 static int make_figures(const struct bfs_fs *fs, struct figures **ret_figures)
 {
-	const uint64_t begin = now_ns();
+	const uint64_t begin = bfs_now_ns();
 	struct figures *f = calloc(1, sizeof(*f));
 	int r = f ? walk_pool(fs, &f->accounts) : -ENOMEM;
 
@@ -232,7 +224,7 @@ static int make_figures(const struct bfs_fs *fs, struct figures **ret_figures)
 		free(f);
 		return r;
 	}
-	f->end_ns = now_ns();
+	f->end_ns = bfs_now_ns();
 	f->took_ns = f->end_ns - begin;
 	f->users = 1;
 	*ret_figures = f;
@@ -243,7 +235,7 @@ static bool are_fresh(const struct figures *f)
 {
 	enum { TIMES = 4 };
 
-	return f && now_ns() - f->end_ns < TIMES * f->took_ns;
+	return f && bfs_now_ns() - f->end_ns < TIMES * f->took_ns;
 }
 
 /* With cache->lock, which is given up meanwhile. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "headroom.h"
 
+#include "clock.h"
 #include "log.h"
 #include "room.h"
 
@@ -9,9 +10,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/statfs.h>
-#include <time.h>
-
-#define NS_PER_S UINT64_C(1000000000)
 
 struct bfs_headroom {
 	pthread_mutex_t lock; /* a leaf; protects all */
@@ -23,14 +21,6 @@ struct bfs_headroom {
 };
 
 static __thread uint64_t missing_bytes;
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 static void open_places(struct bfs_headroom *h, uint64_t now)
 {
@@ -50,7 +40,7 @@ int bfs_headroom_create(int pool_fd, struct bfs_headroom **ret_headroom)
 	if (!(h = calloc(1, sizeof(*h))))
 		return -ENOMEM;
 	pthread_mutex_init(&h->lock, NULL);
-	open_places(h, now_ns());
+	open_places(h, bfs_now_ns());
 	*ret_headroom = h;
 	return 0;
 }
@@ -65,7 +55,7 @@ static void look(struct bfs_headroom *h, uint64_t now)
 {
 	uint64_t swap = 0;
 
-	if (now - h->opened_ns >= NS_PER_S)
+	if (now - h->opened_ns >= BFS_NS_PER_S)
 		open_places(h, now);
 	h->looked_ns = now;
 	h->left = UINT64_MAX;
@@ -88,7 +78,7 @@ int bfs_headroom_take(struct bfs_headroom *headroom, uint64_t bytes)
 	enum { LOOK_NS = 100 * 1000 * 1000 };
 	const uint64_t needed = bytes + margin(bytes);
 	struct bfs_headroom *h = headroom;
-	const uint64_t now = now_ns();
+	const uint64_t now = bfs_now_ns();
 	uint64_t left = 0;
 	int r = 0;
 

@@ -5,6 +5,7 @@
 #ifndef BFS_HOLDER_INTERNAL_H
 #define BFS_HOLDER_INTERNAL_H
 
+#include "clock.h"
 #include "pressure_trigger.h"
 #include "shared.h"
 #include "watchdog.h"
@@ -65,14 +66,6 @@ struct bfs_holder {
 				     at work are waited for until then */
 	pid_t probe; /* a process that asks the worker something, or 0 */
 };
-
-static inline int64_t bfs_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
 
 /* A worker from holder->program_fd, or from successor->program_fd: its process
  * id, or a negative errno. */

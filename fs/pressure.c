@@ -5,6 +5,7 @@
  */
 #include "pressure.h"
 
+#include "clock.h"
 #include "fs.h"
 #include "log.h"
 #include "purge.h"
@@ -15,10 +16,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
 #define MIB (UINT64_C(1) << 20)
 
@@ -51,17 +50,9 @@ uint64_t bfs_pressure_pause_ns(const struct bfs_room *room)
 {
 	const uint64_t pause = room->left / 4 / bytes_per_ns;
 
-	if (room->total == 0 || pause > NS_PER_S)
-		return NS_PER_S;
+	if (room->total == 0 || pause > BFS_NS_PER_S)
+		return BFS_NS_PER_S;
 	return pause < NS_PER_MS / 2 ? NS_PER_MS / 2 : pause;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
 static void purge(struct monitor *m, uint64_t bytes, const char *why)
@@ -100,13 +91,13 @@ static void watch_place(struct monitor *m, struct bfs_place *place)
 		purge(m, reserve - room.left, place->name);
 		room.left = reserve;
 	}
-	place->due_ns = now_ns() + bfs_pressure_pause_ns(&room);
+	place->due_ns = bfs_now_ns() + bfs_pressure_pause_ns(&room);
 }
 
 /* Look at what is due. Returns the time until the next is. */
 static struct timespec watch_places(struct monitor *m)
 {
-	uint64_t now = now_ns(), next = now + NS_PER_S - 1;
+	uint64_t now = bfs_now_ns(), next = now + BFS_NS_PER_S - 1;
 
 	for (unsigned int i = 0; i < m->places.count; i++) {
 		struct bfs_place *place = &m->places.list[i];
@@ -116,16 +107,16 @@ static struct timespec watch_places(struct monitor *m)
 		if (place->due_ns < next)
 			next = place->due_ns;
 	}
-	now = now_ns();
+	now = bfs_now_ns();
 	return (struct timespec){ .tv_nsec = next > now ? (long)(next - now) : 0 };
 }
 
 /* The first buffer became volatile: perhaps we are in another group by now. */
 static void wake(struct monitor *m)
 {
-	const uint64_t now = now_ns();
+	const uint64_t now = bfs_now_ns();
 
-	if (now - m->opened_ns < NS_PER_S)
+	if (now - m->opened_ns < BFS_NS_PER_S)
 		return;
 	m->opened_ns = now;
 	bfs_places_open(&m->places, m->fs->root_fd);

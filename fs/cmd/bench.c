@@ -6,6 +6,7 @@
  * Each buffer is used by one process and has no name from the moment that it is
  * made: nothing is left, whatever happens.
  */
+#include "../clock.h"
 #include "cmd.h"
 #include "json.h"
 #include "terminal.h"
@@ -19,7 +20,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -77,10 +77,7 @@ struct bench {
 
 static double now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return (double)bfs_now_ns() / 1e9;
 }
 
 static int allocate(const struct bench *b, const struct buffer_kind *k, int fd)

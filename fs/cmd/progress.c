@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "progress.h"
 
+#include "../clock.h"
 #include "text.h"
 
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WIDTH_DEFAULT = 80, BAR_MIN = 10, NUMBERS_WIDTH = 44 };
 
 /* Below the first nobody waits; more often than the second nobody can read. */
 static const uint64_t patience_ns = 500000000, pause_ns = 100000000;
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static int width_of_terminal(void)
 {
@@ -32,7 +24,7 @@ void progress_begin(struct progress *p, uint64_t total, bool quiet)
 {
 	*p = (struct progress){
 		.total = total,
-		.begun_ns = now_ns(),
+		.begun_ns = bfs_now_ns(),
 		.off = quiet || !isatty(STDERR_FILENO),
 	};
 }
@@ -78,7 +70,7 @@ void progress_print(FILE *to, uint64_t done, uint64_t total, uint64_t ns,
 
 void progress_update(struct progress *p, uint64_t done)
 {
-	const uint64_t now = now_ns();
+	const uint64_t now = bfs_now_ns();
 
 	if (p->off || now - p->begun_ns < patience_ns ||
 	    now - p->shown_ns < pause_ns)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "terminal.h"
 
+#include "../clock.h"
+
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -8,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #define HIDE_CURSOR "\033[?25l"
@@ -131,21 +132,14 @@ static bool is_quit_key(void)
 	return n == 0 || (n == 1 && (key == 'q' || key == 'Q'));
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 bool terminal_wait(unsigned int ms)
 {
 	struct pollfd keyboard = { .fd = has_keyboard ? STDIN_FILENO : -1,
 				   .events = POLLIN };
-	const uint64_t end = now_ms() + ms;
+	const int64_t end = bfs_now_ms() + ms;
 
-	for (uint64_t now = now_ms(); now < end && !ending; now = now_ms()) {
+	for (int64_t now = bfs_now_ms(); now < end && !ending;
+	     now = bfs_now_ms()) {
 		int n = poll(&keyboard, 1, (int)(end - now));
 
 		if (stopping)
