@@ -195,13 +195,10 @@ static int adopt_slot(struct bfs_inode_table *t, uint32_t i)
 		if (slot->flags == 0)
 			atomic_store(&slot->nodeid, 0);
 	}
-	if (slot->nodeid == 0) {
-		t->free_slots[t->free_count++] = i;
-		return 0;
-	}
 	link = find(t, slot->nodeid);
-	if (*link) { /* an inode has one slot */
+	if (*link) /* an inode has one slot */
 		atomic_store(&slot->nodeid, 0);
+	if (slot->nodeid == 0) {
 		t->free_slots[t->free_count++] = i;
 		return 0;
 	}
@@ -439,14 +436,16 @@ void bfs_inode_drop_open(struct bfs_inode_table *table, struct bfs_inode *inode,
 
 	if (!slot || slot->opens == 0)
 		return;
+	/* First: a worker that dies after it has counted is not asked again. */
+	if (slot->opens == 1) {
+		slot->flags &= ~(uint32_t)(BFS_SLOT_FILLING | BFS_SLOT_NEW);
+		atomic_signal_fence(memory_order_seq_cst);
+	}
 	count(table, inode, slot->opens - 1u,
 	      slot->plain_opens - (plain && slot->plain_opens ? 1u : 0u), unique);
 	/* The memory of an unlinked buffer must not wait for an id. */
-	if (slot->opens == 0) {
+	if (slot->opens == 0)
 		close_backing(table, slot);
-		slot->flags &= ~(uint32_t)(BFS_SLOT_FILLING |
-					   BFS_SLOT_NEW);
-	}
 	pthread_cond_broadcast(&inode->released);
 }
 

@@ -604,6 +604,36 @@ static void a_slot_without_opens_is_given_back_by_the_next_worker(void **state)
 	assert_int_equal(shared->slots[0].backing_id, 0);
 }
 
+static uint32_t flags_at_close;
+
+/* The one call between the count of the last open and the end of giving it up. */
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	(void)fd;
+	(void)request;
+	flags_at_close = shared->slots[0].flags;
+	errno = EBADF;
+	return -1;
+}
+
+static void what_lasts_until_the_last_close_is_over_when_that_is_counted(
+	void **state)
+{
+	struct bfs_inode_table *t = new_worker();
+	struct bfs_inode *inode = bfs_inode_lock(t, 10);
+
+	(void)state;
+	assert_int_equal(bfs_inode_add_open(t, inode, -1, true, 1234), 0);
+	inode->slot->backing_id = 77;
+	inode->slot->flags = BFS_SLOT_NEW | BFS_SLOT_FILLING;
+	flags_at_close = UINT32_MAX;
+	bfs_inode_drop_open(t, inode, true, 1236);
+	assert_int_equal(flags_at_close, 0);
+	bfs_inode_unlock(t, inode);
+	assert_int_equal(slots_taken(), 0);
+}
+
 static void a_release_is_counted_once_though_its_worker_dies_over_it(void **state)
 {
 	struct bfs_inode_table *t = new_worker();
@@ -634,6 +664,8 @@ int main(void)
 			a_request_is_told_by_its_tag_among_those_in_flight),
 		over_shared(
 			a_slot_without_opens_is_given_back_by_the_next_worker),
+		over_shared(
+			what_lasts_until_the_last_close_is_over_when_that_is_counted),
 		over_shared(
 			a_release_is_counted_once_though_its_worker_dies_over_it),
 		over_shared(plain_opens_are_counted_among_the_opens),

@@ -95,6 +95,21 @@ static unsigned int close_backings(const struct bfs_shared *block)
 	return count;
 }
 
+/* Of what is left: whose it may have been. */
+static void show_slots(const struct bfs_shared *block)
+{
+	for (uint32_t i = 0; i < block->slots_used; i++)
+		if (block->slots[i].nodeid || block->slots[i].backing_id)
+			fprintf(stderr, "slot %u: nodeid %llu, %u opens (%u plain), "
+				"request %u, backing %d, flags %#x\n", i,
+				(unsigned long long)block->slots[i].nodeid,
+				(unsigned int)block->slots[i].opens,
+				(unsigned int)block->slots[i].plain_opens,
+				(unsigned int)block->slots[i].request,
+				block->slots[i].backing_id,
+				block->slots[i].flags);
+}
+
 static void tell_kept(const char *what, unsigned int count)
 {
 	char text[64];
@@ -114,6 +129,7 @@ void check_nothing_kept(const struct bfs_shared *block)
 
 	for (int i = 0; i < PAUSES_MAX && count_slots(block) > 0; i++)
 		usleep(PAUSE_US);
+	show_slots(block);
 	tell_kept("slots are", count_slots(block));
 	tell_kept("contents set aside are", count_asides(block));
 	tell_kept("backing files are", close_backings(block));
