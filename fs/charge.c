@@ -108,40 +108,50 @@ static void lower(struct bfs_file *file, struct bfs_charge to)
 	uncharge_owner(file, to.owned);
 }
 
-/* Bytes of the range that the file has no pages for, at most. */
-static uint64_t missing_bytes(int fd, uint64_t offset, uint64_t end)
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What of it is beyond its first hole: looking for that may take long. */
+static uint64_t from_hole(int fd, uint64_t offset, uint64_t end)
 {
 	const off_t hole = lseek(fd, (off_t)offset, SEEK_HOLE);
-	struct stat st;
-	uint64_t has;
 
-	if (fstat(fd, &st) < 0)
-		return 0;
-	if (hole >= 0 && (uint64_t)hole > offset)
-		offset = (uint64_t)hole < end ? (uint64_t)hole : end;
-	has = (uint64_t)st.st_blocks * 512;
-	return has >= end ? 0
-	       : end - has < end - offset ? end - has
-					  : end - offset;
+	return hole < 0 || (uint64_t)hole <= offset ? end - offset
+	       : (uint64_t)hole < end		    ? end - (uint64_t)hole
+						    : 0;
 }
 
 int bfs_file_want_memory(const struct bfs_file *file, uint64_t offset,
 			 uint64_t end)
 {
 	struct bfs_headroom *headroom = file->fs->headroom;
-	uint64_t missing, room;
-	struct statvfs st;
+	uint64_t missing, has;
+	struct statvfs pool;
+	struct stat st;
 
-	if (!headroom || (missing = missing_bytes(file->fd, offset, end)) == 0)
+	if (!headroom || offset >= end)
 		return 0;
-	if (fstatvfs(file->fs->root_fd, &st) < 0)
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	has = (uint64_t)st.st_blocks * 512;
+	missing = has < end ? smaller(end - has, end - offset) : 0;
+	if (bfs_headroom_try(headroom, missing))
+		return 0;
+	/* It is short: look closer. */
+	if (fstatvfs(file->fs->root_fd, &pool) < 0)
 		return -errno;
 	/* A tmpfs refuses at once what it could never have, and takes the rest
 	 * until it is full. */
-	if (st.f_blocks && end - offset > (uint64_t)st.f_blocks * st.f_frsize)
+	if (pool.f_blocks &&
+	    end - offset > (uint64_t)pool.f_blocks * pool.f_frsize)
 		return 0;
-	room = st.f_blocks ? (uint64_t)st.f_bavail * st.f_frsize : missing;
-	return bfs_headroom_take(headroom, missing < room ? missing : room);
+	missing = smaller(missing, from_hole(file->fd, offset, end));
+	if (pool.f_blocks)
+		missing = smaller(missing,
+				  (uint64_t)pool.f_bavail * pool.f_frsize);
+	return bfs_headroom_take(headroom, missing);
 }
 
 int bfs_file_charge(struct bfs_file *file, const struct bfs_record *record,

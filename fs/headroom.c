@@ -73,34 +73,45 @@ static void look(struct bfs_headroom *h, uint64_t now)
 	}
 }
 
-int bfs_headroom_take(struct bfs_headroom *headroom, uint64_t bytes)
+/* How many are missing; 0: they are taken. */
+static uint64_t take(struct bfs_headroom *h, uint64_t bytes, uint64_t *ret_left)
 {
 	enum { LOOK_NS = 100 * 1000 * 1000 };
 	const uint64_t needed = bytes + margin(bytes);
-	struct bfs_headroom *h = headroom;
 	const uint64_t now = bfs_now_ns();
-	uint64_t left = 0;
-	int r = 0;
+	uint64_t missing = 0;
 
-	missing_bytes = 0;
-	if (!h || !bytes)
-		return 0;
 	pthread_mutex_lock(&h->lock);
 	if (needed > h->left || now - h->looked_ns >= LOOK_NS)
 		look(h, now);
-	left = h->left;
-	if (needed > left)
-		r = -ENOMEM;
+	*ret_left = h->left;
+	if (needed > h->left)
+		missing = needed - h->left;
 	else
 		h->left -= bytes;
 	pthread_mutex_unlock(&h->lock);
-	if (r < 0) {
-		missing_bytes = needed - left;
-		bfs_log_refusal("%llu bytes more than %s has left, which are %llu",
-				(unsigned long long)bytes, h->where,
-				(unsigned long long)left);
-	}
-	return r;
+	return missing;
+}
+
+bool bfs_headroom_try(struct bfs_headroom *headroom, uint64_t bytes)
+{
+	uint64_t left;
+
+	return !headroom || !bytes || take(headroom, bytes, &left) == 0;
+}
+
+int bfs_headroom_take(struct bfs_headroom *headroom, uint64_t bytes)
+{
+	uint64_t left;
+
+	missing_bytes = 0;
+	if (!headroom || !bytes ||
+	    (missing_bytes = take(headroom, bytes, &left)) == 0)
+		return 0;
+	bfs_log_refusal("%llu bytes more than %s has left, which are %llu",
+			(unsigned long long)bytes, headroom->where,
+			(unsigned long long)left);
+	return -ENOMEM;
 }
 
 uint64_t bfs_headroom_missing(void)

@@ -11,6 +11,7 @@
 #ifndef BFS_HEADROOM_H
 #define BFS_HEADROOM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct bfs_headroom;
@@ -24,6 +25,9 @@ int bfs_headroom_create(int pool_fd, struct bfs_headroom **ret_headroom);
  * log tells where they are missing. NULL: there is always enough. Any thread.
  */
 int bfs_headroom_take(struct bfs_headroom *headroom, uint64_t bytes);
+
+/* As that, for an estimate that may be too high: false, and nothing is said. */
+bool bfs_headroom_try(struct bfs_headroom *headroom, uint64_t bytes);
 
 /* How many were missing when this thread was refused, once; 0: it was not. */
 uint64_t bfs_headroom_missing(void);
