@@ -48,7 +48,8 @@ int bfs_file_store(struct bfs_file *file, const struct bfs_record *record);
  * restore.c: make a buffer that holds just record->length bytes what the record
  * says, and keep them. -EBUSY for one that holds another number of bytes, or is
  * physical, or open for writing elsewhere; errors as bfs_file_configure(). undo:
- * put one back to what it was whose worker died meanwhile.
+ * put one back to what it was whose record says that it is being converted, though
+ * nobody is at it.
  */
 int bfs_file_convert(struct bfs_file *file, const struct bfs_record *record,
 		     struct iobuf_reason *ret_reason);

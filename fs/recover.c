@@ -29,16 +29,24 @@ static void drop_slot(struct bfs_fs *fs, uint64_t nodeid)
 		file.inode->slot->flags = 0;
 }
 
+/* What the slot is of, for a look at that; errors as bfs_file_open(). */
+static int open_slot(struct bfs_fs *fs, uint64_t nodeid, int flags,
+		     struct bfs_file *ret_file)
+{
+	int r = bfs_file_open(fs, nodeid, flags, ret_file);
+
+	if (r == -ESTALE)
+		drop_slot(fs, nodeid);
+	return r;
+}
+
 /* The record is the commit: without a capacity on it, nothing happened. */
 static void undo_allocation(void *context, uint64_t nodeid)
 {
 	struct bfs_fs *fs = context;
 	BFS_FILE struct bfs_file file = { 0 };
-	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
 
-	if (r == -ESTALE)
-		drop_slot(fs, nodeid);
-	if (r < 0 || !file.inode->slot)
+	if (open_slot(fs, nodeid, O_RDWR, &file) < 0 || !file.inode->slot)
 		return;
 	if (file.record.spec.capacity == 0) {
 		if (ftruncate(file.fd, 0) < 0)
@@ -48,22 +56,19 @@ static void undo_allocation(void *context, uint64_t nodeid)
 	file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_ALLOCATING;
 }
 
-/* Here too; but what it was before had contents. */
+/* Here too; but what it was before had contents. Opening it has undone what the
+ * record says, and said so where it could not; what was set aside before the record
+ * said anything is not needed. */
 static void undo_conversion(void *context, uint64_t nodeid)
 {
 	struct bfs_fs *fs = context;
 	BFS_FILE struct bfs_file file = { 0 };
-	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
 
-	if (r == -ESTALE)
-		drop_slot(fs, nodeid);
-	if (r < 0 || !file.inode->slot)
+	if (open_slot(fs, nodeid, O_RDWR, &file) < 0 || !file.inode->slot ||
+	    (file.record.flags & BFS_RECORD_CONVERTING))
 		return;
-	if ((r = bfs_file_undo_conversion(&file)) == 0)
-		file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_CONVERTING;
-	else
-		bfs_log(LOG_ERR, "a buffer is neither what it was nor what it "
-			"was to be: %s", strerror(-r));
+	bfs_aside_drop(&file);
+	file.inode->slot->flags &= ~(uint32_t)BFS_SLOT_CONVERTING;
 }
 
 /* What the last worker counted, before anybody asks for more. */
@@ -71,10 +76,8 @@ static void count_again(void *context, uint64_t nodeid)
 {
 	struct bfs_fs *fs = context;
 	BFS_FILE struct bfs_file file = { 0 };
-	int r = bfs_file_open(fs, nodeid, O_PATH | O_NOFOLLOW, &file);
+	int r = open_slot(fs, nodeid, O_PATH | O_NOFOLLOW, &file);
 
-	if (r == -ESTALE)
-		drop_slot(fs, nodeid);
 	if (r < 0 || !file.inode->slot)
 		return;
 	/* As it was marked by who did not get that far. */
@@ -90,12 +93,10 @@ static void wire_again(void *context, uint64_t nodeid)
 	struct bfs_fs *fs = context;
 	BFS_FILE struct bfs_file file = { 0 };
 	struct stat st;
-	int r = bfs_file_open(fs, nodeid, O_RDWR, &file);
+	int r = open_slot(fs, nodeid, O_RDWR, &file);
 
-	if (r == -ESTALE) {
-		drop_slot(fs, nodeid);
+	if (r == -ESTALE)
 		return;
-	}
 	/* Setting the length that it has wires what is not wired. */
 	if (r == 0 && (r = bfs_file_stat(&file, &st)) == 0)
 		r = bfs_file_truncate(&file, (uint64_t)st.st_size);

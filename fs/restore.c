@@ -303,18 +303,14 @@ static int bring_back(struct bfs_file *file, uint64_t size)
 int bfs_file_undo_conversion(struct bfs_file *file)
 {
 	struct bfs_record record = file->record;
-	int r = 0;
+	int r;
 
-	if (record.flags & BFS_RECORD_CONVERTING) {
-		record.flags &= ~(uint32_t)(BFS_RECORD_CONVERTING |
-					    BFS_RECORD_ASIDE);
-		if ((r = bring_back(file, record.length)) < 0)
-			return r;
-		if (ftruncate(file->fd, (off_t)extent_of(&record)) < 0)
-			return -errno;
-		r = bfs_file_store(file, &record);
-	}
-	if (r == 0)
+	record.flags &= ~(uint32_t)(BFS_RECORD_CONVERTING | BFS_RECORD_ASIDE);
+	if ((r = bring_back(file, record.length)) < 0)
+		return r;
+	if (ftruncate(file->fd, (off_t)extent_of(&record)) < 0)
+		return -errno;
+	if ((r = bfs_file_store(file, &record)) == 0)
 		bfs_aside_drop(file);
 	return r;
 }

@@ -222,8 +222,6 @@ static void unmake_file(struct bfs_file *file, const struct bfs_entry *entry)
 	bfs_node_forget(file->fs->nodes, entry->nodeid, 1);
 }
 
-/* A file without a name; network filesystems have none, and there it has its
- * name at once: other machines may see it before it is complete. */
 /* Could it be what a worker has just made for this owner, and no more? Where others
  * make names in the pool, too, it may be theirs. */
 static bool is_new(int fd, struct bfs_owner owner)
@@ -235,6 +233,8 @@ static bool is_new(int fd, struct bfs_owner owner)
 	       (st.st_uid == geteuid() || st.st_uid == owner.uid);
 }
 
+/* A file without a name; network filesystems have none, and there it has its
+ * name at once: other machines may see it before it is complete. */
 static int open_new(struct bfs_fs *fs, int dir, const char *name, mode_t mode,
 		    struct bfs_owner owner, bool *ret_named)
 {
