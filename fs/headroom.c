@@ -45,6 +45,15 @@ int bfs_headroom_create(int pool_fd, struct bfs_headroom **ret_headroom)
 	return 0;
 }
 
+void bfs_headroom_destroy(struct bfs_headroom *headroom)
+{
+	if (!headroom)
+		return;
+	bfs_places_close(&headroom->places);
+	pthread_mutex_destroy(&headroom->lock);
+	free(headroom);
+}
+
 /* What the kernel and we need beside the pages. */
 static uint64_t margin(uint64_t bytes)
 {

@@ -20,6 +20,9 @@ struct bfs_headroom;
  * given back. 0; -ENOMEM. */
 int bfs_headroom_create(int pool_fd, struct bfs_headroom **ret_headroom);
 
+/* NULL: nothing is done. Nobody takes from it any more. */
+void bfs_headroom_destroy(struct bfs_headroom *headroom);
+
 /*
  * Before taking so many bytes that are not reserved yet: 0; -ENOMEM, of which the
  * log tells where they are missing. NULL: there is always enough. Any thread.

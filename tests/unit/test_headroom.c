@@ -29,6 +29,7 @@ static void more_than_there_is_is_refused_once_told_how_much(void **state)
 			UINT64_C(1) << 61);
 	assert_int_equal(bfs_headroom_missing(), 0);
 	assert_int_equal(bfs_headroom_take(h, 4096), 0);
+	bfs_headroom_destroy(h);
 	close(fd);
 }
 
