@@ -33,6 +33,18 @@ wait_for_log() {
 		3>&- | grep -q -m 1 -e "$1" || { cat "$LOG" >&2; return 1; }
 }
 
+# Debian's udev lets everybody open /dev/fuse; a machine without udev may not. For
+# suites with ordinary users, until close_fuse.
+open_fuse() {
+	stat -c %a /dev/fuse >"$BATS_FILE_TMPDIR/fuse_mode"
+	chmod a+rw /dev/fuse
+}
+
+close_fuse() {
+	[ ! -e "$BATS_FILE_TMPDIR/fuse_mode" ] ||
+		chmod "$(cat "$BATS_FILE_TMPDIR/fuse_mode")" /dev/fuse
+}
+
 # Unmount, wait for the daemon's end, and look at what it said.
 unmount_fs() {
 	local holder

@@ -2,10 +2,7 @@
 load helper
 
 setup_file() {
-	# Debian's udev lets everybody open /dev/fuse; a machine without udev
-	# may not.
-	stat -c %a /dev/fuse >"$BATS_FILE_TMPDIR/mode"
-	chmod a+rw /dev/fuse
+	open_fuse
 	# The user has to reach the program and the mount point.
 	chmod a+rx "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"
 	mkdir "$MNT" "$BATS_FILE_TMPDIR/bin" "$BATS_FILE_TMPDIR/other"
@@ -18,8 +15,8 @@ setup_file() {
 }
 
 teardown_file() {
+	close_fuse
 	unmount_fs
-	chmod "$(cat "$BATS_FILE_TMPDIR/mode")" /dev/fuse
 }
 
 as_user() { # SCRIPT: run by the user, in the mount

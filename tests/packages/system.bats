@@ -20,6 +20,11 @@ setup_file() {
 		mv "$root/usr/sbin/$name.new" "$root/usr/sbin/$name"
 	done
 	export PREFIX=$prefix
+	open_fuse
+}
+
+teardown_file() {
+	close_fuse
 }
 
 setup() {
