@@ -37,7 +37,9 @@ struct bfs_journal;
  * has of each: */
 enum bfs_journal_operation {
 	BFS_JOURNAL_NONE,
-	BFS_JOURNAL_CREATE,      /* nodeid of the file about to be named */
+	BFS_JOURNAL_CREATE,      /* nodeid of the file about to be named, and 0; of
+				  * one that has its name and is not complete, and
+				  * 1; nothing: there was no such name */
 	BFS_JOURNAL_TMPFILE,     /* nodeid of the file */
 	BFS_JOURNAL_MKDIR,       /* nothing: there was no such name */
 	BFS_JOURNAL_MKNOD,       /* as that */

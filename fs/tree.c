@@ -222,37 +222,61 @@ static void unmake_file(struct bfs_file *file, const struct bfs_entry *entry)
 	bfs_node_forget(file->fs->nodes, entry->nodeid, 1);
 }
 
-/* Could it be what a worker has just made for this owner, and no more? Where others
- * make names in the pool, too, it may be theirs. */
-static bool is_new(int fd, struct bfs_owner owner)
+/* What a note of BFS_JOURNAL_CREATE has beside the nodeid. */
+enum { TO_BE_NAMED, TO_BE_COMPLETED };
+
+/* Is it what an earlier worker made for this request, and did not complete? Others
+ * may make names in the pool, too. Before its nodeid was noted it was as new. */
+static bool is_to_be_completed(struct bfs_fs *fs, int fd, struct bfs_owner owner)
 {
+	uint64_t before[2], nodeid;
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
-	       st.st_nlink == 1 &&
+	if (!bfs_journal_begun(fs->journal, BFS_JOURNAL_CREATE, before) ||
+	    fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
+		return false;
+	if (before[0])
+		return bfs_node_of(fs->nodes, fd, &nodeid) == 0 &&
+		       nodeid == before[0];
+	return st.st_size == 0 &&
 	       (st.st_uid == geteuid() || st.st_uid == owner.uid);
 }
 
-/* A file without a name; network filesystems have none, and there it has its
- * name at once: other machines may see it before it is complete. */
+/* A file that has its name at once: other machines may see it before it is
+ * complete. */
+static int open_named(struct bfs_fs *fs, int dir, const char *name, mode_t mode,
+		      struct bfs_owner owner)
+{
+	const bool again =
+		begin_entry(fs, BFS_JOURNAL_CREATE, dir, name, S_IFREG);
+	const int how = again ? 0 : O_CREAT | O_EXCL;
+	int fd = openat(dir, name, how | O_NOFOLLOW | O_RDWR | O_CLOEXEC,
+			mode & 07777);
+	uint64_t nodeid;
+
+	if (fd < 0)
+		return -errno;
+	if (again && !is_to_be_completed(fs, fd, owner)) {
+		close(fd);
+		return -EEXIST;
+	}
+	if (bfs_node_of(fs->nodes, fd, &nodeid) == 0)
+		bfs_journal_begin(fs->journal, BFS_JOURNAL_CREATE, nodeid,
+				  TO_BE_COMPLETED);
+	return fd;
+}
+
+/* A file without a name; network filesystems have none. */
 static int open_new(struct bfs_fs *fs, int dir, const char *name, mode_t mode,
 		    struct bfs_owner owner, bool *ret_named)
 {
 	int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode & 07777);
-	int how = O_CREAT | O_EXCL;
 
 	if (fd >= 0 || errno != EOPNOTSUPP || !name)
 		return fd < 0 ? -errno : fd;
-	if (begin_entry(fs, BFS_JOURNAL_CREATE, dir, name, S_IFREG))
-		how = 0;
-	fd = openat(dir, name, how | O_NOFOLLOW | O_RDWR | O_CLOEXEC,
-		    mode & 07777);
-	if (fd >= 0 && !how && !is_new(fd, owner)) {
-		close(fd);
-		return -EEXIST;
-	}
+	fd = open_named(fs, dir, name, mode, owner);
 	*ret_named = fd >= 0;
-	return fd < 0 ? -errno : fd;
+	return fd;
 }
 
 /* A file that is complete, but for its name where `ret_named` is not set. */
@@ -301,6 +325,7 @@ static int find_made_file(struct bfs_fs *fs, int dir, const char *name,
 	int r;
 
 	if (!bfs_journal_begun(fs->journal, BFS_JOURNAL_CREATE, before) ||
+	    before[1] != TO_BE_NAMED ||
 	    bfs_node_at(fs->nodes, dir, name, &now) < 0 || now != before[0] ||
 	    bfs_entry_at(fs, dir, name, &entry) < 0)
 		return -ENOENT;
@@ -323,7 +348,7 @@ static int give_name(struct bfs_file *file, const struct bfs_entry *entry,
 	int r = 0;
 
 	bfs_journal_begin(file->fs->journal, BFS_JOURNAL_CREATE, entry->nodeid,
-			  0);
+			  TO_BE_NAMED);
 	if (linkat(AT_FDCWD, bfs_fd_path(file->fd).text, dir, name,
 		   AT_SYMLINK_FOLLOW) < 0) {
 		r = -errno;

@@ -71,6 +71,34 @@ void __wrap_bfs_journal_begin(struct bfs_journal *journal,
 	step();
 }
 
+/* As on a filesystem that has no files without a name. */
+static bool lacks_tmpfile;
+
+int __real_openat64(int dir, const char *name, int flags, ...);
+int __wrap_openat64(int dir, const char *name, int flags, ...);
+int __wrap_openat64(int dir, const char *name, int flags, ...)
+{
+	const bool makes = flags & O_CREAT;
+	mode_t mode = 0;
+	va_list arguments;
+	int r;
+
+	if (lacks_tmpfile && (flags & O_TMPFILE) == O_TMPFILE) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	va_start(arguments, flags);
+	if (makes || (flags & O_TMPFILE) == O_TMPFILE)
+		mode = va_arg(arguments, mode_t);
+	va_end(arguments);
+	if (makes)
+		step();
+	r = __real_openat64(dir, name, flags, mode);
+	if (makes)
+		step();
+	return r;
+}
+
 static int compare_names(const void *x, const void *y)
 {
 	return *(const char *)x - *(const char *)y;
@@ -172,21 +200,46 @@ static bool die_at_step(const struct request *request, bool again,
 	return WEXITSTATUS(status) == DEAD;
 }
 
-static void test_death_before_and_after_each_step(void **state)
+static void die_at_each_step(const struct request *request)
 {
+	unsigned int at = 0;
 	bool died;
 
-	(void)state;
-	for (size_t i = 0; i < COUNT_OF(requests); i++) {
-		unsigned int at = 0;
+	do {
+		begin_trial(request);
+		died = die_at_step(request, false, at);
+		check_again(request, "at step", at++);
+		end_trial();
+	} while (died);
+}
 
-		do {
-			begin_trial(&requests[i]);
-			died = die_at_step(&requests[i], false, at);
-			check_again(&requests[i], "at step", at++);
-			end_trial();
-		} while (died);
-	}
+static void test_death_before_and_after_each_step(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(requests); i++)
+		die_at_each_step(&requests[i]);
+}
+
+static int without_tmpfile(void **state)
+{
+	(void)state;
+	lacks_tmpfile = true;
+	return 0;
+}
+
+static int with_tmpfile(void **state)
+{
+	(void)state;
+	lacks_tmpfile = false;
+	return 0;
+}
+
+static void test_death_over_a_file_that_has_its_name_from_the_start(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(requests); i++)
+		if (requests[i].run == run_create || requests[i].run == run_mknod)
+			die_at_each_step(&requests[i]);
 }
 
 static void test_second_death_over_the_same_request(void **state)
@@ -477,6 +530,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_death_before_and_after_each_step),
+		cmocka_unit_test_setup_teardown(
+			test_death_over_a_file_that_has_its_name_from_the_start,
+			without_tmpfile, with_tmpfile),
 		cmocka_unit_test(test_second_death_over_the_same_request),
 		cmocka_unit_test(test_death_at_any_instruction),
 		cmocka_unit_test(test_name_that_was_made_again_is_not_removed),
