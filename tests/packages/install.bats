@@ -157,6 +157,26 @@ END
 	assert_line --index -1 kept
 }
 
+@test "an upgrade asks nothing of what an ordinary user has mounted" {
+	run inside '
+		mount -t fuse.bufferfs frames /mnt
+		mkdir -p /srv/users /root/bin
+		exec 5<>/dev/fuse # nobody answers
+		mount -i -t fuse.bufferfs \
+			-o fd=5,rootmode=40000,user_id=65534,group_id=65534 users /srv/users
+		printf "#!/bin/sh\necho \$@ >>/root/calls\nexec /usr/bin/bufferfs \$@\n" \
+			>/root/bin/bufferfs
+		chmod +x /root/bin/bufferfs
+		dpkg --unpack /packages/bufferfs_*.deb
+		PATH=/root/bin:$PATH dpkg --configure bufferfs
+		umount -l /srv/users
+		exec 5<&-
+		cat /root/calls'
+	assert_success
+	assert_line --index -1 -- '--reload /mnt'
+	refute_output --partial /srv/users
+}
+
 @test "systemd mounts by the unit, reloads, restarts what was killed, unmounts" {
 	command -v systemd-nspawn >/dev/null ||
 		not_tested 'systemd-nspawn is missing: scripts/deps --packages'
