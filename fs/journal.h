@@ -37,16 +37,16 @@ struct bfs_journal;
  * has of each: */
 enum bfs_journal_operation {
 	BFS_JOURNAL_NONE,
-	BFS_JOURNAL_CREATE,      /* nodeid of the file about to be named, and 0; of
+	BFS_JOURNAL_CREATE,  /* nodeid of the file about to be named, and 0; of
 				  * one that has its name and is not complete, and
 				  * 1; nothing: there was no such name */
-	BFS_JOURNAL_TMPFILE,     /* nodeid of the file */
-	BFS_JOURNAL_MKDIR,       /* nothing: there was no such name */
-	BFS_JOURNAL_MKNOD,       /* as that */
-	BFS_JOURNAL_SYMLINK,     /* as that */
-	BFS_JOURNAL_LINK,        /* as that */
-	BFS_JOURNAL_UNLINK,      /* nodeid of the name's file */
-	BFS_JOURNAL_RENAME,      /* of the old name's file, of the new one's or 0 */
+	BFS_JOURNAL_TMPFILE, /* nodeid of the file */
+	BFS_JOURNAL_MKDIR,   /* nothing: there was no such name */
+	BFS_JOURNAL_MKNOD,   /* as that */
+	BFS_JOURNAL_SYMLINK, /* as that */
+	BFS_JOURNAL_LINK,    /* as that */
+	BFS_JOURNAL_UNLINK,  /* nodeid of the name's file */
+	BFS_JOURNAL_RENAME,  /* of the old name's file, of the new one's or 0 */
 	BFS_JOURNAL_SETXATTR,    /* nothing: there was none */
 	BFS_JOURNAL_REMOVEXATTR, /* nothing: there was one */
 	BFS_JOURNAL_APPEND,      /* the length */

@@ -72,7 +72,8 @@ static void make_defaults(void)
 
 static void make_fixed_defaults(void)
 {
-	assert_int_equal(configure(BFS_ROOT_NODEID, "capacity=8192,tag=handed"), 0);
+	assert_int_equal(configure(BFS_ROOT_NODEID, "capacity=8192,tag=handed"),
+			 0);
 }
 
 static void make_attribute(void)
@@ -279,7 +280,8 @@ static bool is_handed_file(void)
 	struct stat pools;
 	char text[256];
 
-	return is_file() && get(nodeid_of("a"), "user.iobuf", text, sizeof(text)) == 0 &&
+	return is_file() &&
+	       get(nodeid_of("a"), "user.iobuf", text, sizeof(text)) == 0 &&
 	       strstr(text, "tag=handed") && strstr(text, "capacity=8192") &&
 	       fstatat(pool.fd, "a", &pools, 0) == 0 && pools.st_size == 8192;
 }
@@ -397,8 +399,8 @@ static const struct request {
 	bool (*is_right)(void);
 } requests[] = {
 	{ "create", make_nothing, run_create, 0, "a", is_file },
-	{ "create in a directory with defaults", make_fixed_defaults, run_create, 0,
-	  "a", is_handed_file },
+	{ "create in a directory with defaults", make_fixed_defaults,
+	  run_create, 0, "a", is_handed_file },
 	{ "create again", make_a, run_create, -EEXIST, "a", has_not_changed },
 	{ "tmpfile", make_nothing, run_tmpfile, 0, "", is_one_slot },
 	{ "mkdir", make_defaults, run_mkdir, 0, "a", is_complete_directory },

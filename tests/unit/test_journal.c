@@ -238,7 +238,8 @@ static void test_death_over_a_file_that_has_its_name_from_the_start(void **state
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(requests); i++)
-		if (requests[i].run == run_create || requests[i].run == run_mknod)
+		if (requests[i].run == run_create ||
+		    requests[i].run == run_mknod)
 			die_at_each_step(&requests[i]);
 }
 
