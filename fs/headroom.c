@@ -54,10 +54,17 @@ void bfs_headroom_destroy(struct bfs_headroom *headroom)
 	free(headroom);
 }
 
-/* What the kernel and we need beside the pages. */
+/* What the kernel and we need beside the pages. A worker that comes after another
+ * has to find what it needs where buffers have taken all they could. */
 static uint64_t margin(uint64_t bytes)
 {
-	return bytes / 256 + (UINT64_C(2) << 20);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	const uint64_t own = UINT64_C(32) << 20; /* most of it the sanitizer's */
+#else
+	const uint64_t own = UINT64_C(2) << 20;
+#endif
+
+	return bytes / 256 + own;
 }
 
 static void look(struct bfs_headroom *h, uint64_t now)
