@@ -86,15 +86,13 @@ nothing_is_left() { # DESCRIPTORS_OF_HOLDER DESCRIPTORS_OF_WORKER
 }
 
 @test "$FAULTY_DEATHS deaths at the limit of the daemon's control group: ENOMEM" {
-	local room=4 # MiB, of which the daemon leaves 2, or under a sanitizer 32
-	[ -z "${SANITIZED:-}" ] || room=34
 	make_group $((128 << 20))
 	AS=$BATS_FILE_TMPDIR/in_group
 	mount_fs -o size=256M
 	AS=
 	replace_worker
 	use_worker
-	group_takes_no_more_than $((room << 20))
+	group_takes_no_more_than $(((2 + LEFT_ALONE) << 20))
 	# The kernel may kill some, too.
 	die "$FAULTY_DEATHS" ENOMEM
 	# What a sanitizer takes is another amount in each worker.

@@ -1,6 +1,11 @@
 # shellcheck shell=bash
 # memory.bash - a memory control group and swap for a test, and their removal.
 
+# MiB of its group that the daemon leaves alone, or more under a sanitizer.
+LEFT_ALONE=2
+# shellcheck disable=SC2034 # the suites do
+[ -z "${SANITIZED:-}" ] || LEFT_ALONE=32
+
 # make_group BYTES: a control group of its own for the test, in $GROUP, whose
 # processes together have that much memory. Version 1 or 2, whichever the
 # machine has the memory controller in.

@@ -197,7 +197,7 @@ fill_group() { # STATE
 }
 
 @test "more than the daemon's group has left is ENOMEM, and costs no worker its life" {
-	make_group $((96 << 20))
+	make_group $(((94 + LEFT_ALONE) << 20))
 	keep_from_swap
 	AS=$BATS_FILE_TMPDIR/in_group
 	mount_fs -o size=400M,reserve=0,pressure_stall=0
