@@ -6,8 +6,10 @@
 #include "internal.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 void iobuf_memory_restore(int fd, const struct stat *before)
 {
@@ -17,6 +19,44 @@ void iobuf_memory_restore(int fd, const struct stat *before)
 	 * who failed to change a file should not seem to have changed it. */
 	if (ftruncate(fd, before->st_size) == 0)
 		futimens(fd, times);
+}
+
+static int allocate_unwritten(int fd, uint64_t offset, uint64_t size)
+{
+	return fallocate(fd, 0, (off_t)offset, (off_t)size) < 0 ? -errno : 0;
+}
+
+/* A page of a tmpfs is cleared by the fault that allocates it. */
+static int fault_in(int fd, uint64_t offset, uint64_t size)
+{
+	const uint64_t start = offset & ~(uint64_t)(IOBUF_HUGE_BYTES - 1);
+	struct iobuf_mapping m;
+	uint64_t before;
+	int r = iobuf_memory_map_at(fd, start, offset + size - start, &m);
+
+	if (r < 0)
+		return r;
+	before = (offset - start) & ~(uint64_t)(iobuf_page_bytes() - 1);
+	if (madvise(m.base + before, m.size - before, MADV_POPULATE_WRITE) < 0)
+		r = errno == EFAULT ? -ENOSPC : -errno;
+	iobuf_memory_unmap(&m);
+	return r;
+}
+
+int iobuf_allocate_range(int fd, uint64_t offset, uint64_t size)
+{
+	struct statfs fs;
+	int r;
+
+	if (size == 0)
+		return 0;
+	if (fstatfs(fd, &fs) < 0)
+		return -errno;
+	if (fs.f_type != TMPFS_MAGIC)
+		return allocate_unwritten(fd, offset, size);
+	r = fault_in(fd, offset, size);
+	/* Linux before 5.14; before 6.1 nothing maps what was not cleared. */
+	return r == -EINVAL ? allocate_unwritten(fd, offset, size) : r;
 }
 
 int iobuf_memory_reserve(int fd, uint64_t from, uint64_t size)
@@ -30,11 +70,13 @@ int iobuf_memory_reserve(int fd, uint64_t from, uint64_t size)
 	 * page only where the file reaches over all of it. */
 	if (ftruncate(fd, (off_t)size) < 0)
 		return -errno;
-	if (size > from &&
-	    fallocate(fd, 0, (off_t)from, (off_t)(size - from)) < 0)
-		r = -errno;
-	if (r < 0)
-		iobuf_memory_restore(fd, &st);
+	if (size > from)
+		r = iobuf_allocate_range(fd, from, size - from);
+	if (r == 0)
+		return 0;
+	if (st.st_blocks == 0) /* no byte of anybody's is in it */
+		iobuf_memory_discard(fd, size);
+	iobuf_memory_restore(fd, &st);
 	return r;
 }
 

@@ -117,9 +117,29 @@ static const struct allocation *find_allocation(int mode)
 	return NULL;
 }
 
+/* What is within the length already has to be clear from the start: see
+ * iobuf_allocate_range(). Past it fallocate(2) takes pages that are cleared
+ * whatever comes first, a mapping or a length. */
+static int clear_within(const struct bfs_file *file, uint64_t offset, uint64_t end)
+{
+	struct stat st;
+
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	if (end > (uint64_t)st.st_size)
+		end = (uint64_t)st.st_size;
+	return offset < end ? iobuf_allocate_range(file->fd, offset, end - offset)
+			    : 0;
+}
+
 static int allocate_in_pool(const struct bfs_file *file, int mode,
 			    uint64_t offset, uint64_t end)
 {
+	int r = mode & FALLOC_FL_PUNCH_HOLE ? 0
+					    : clear_within(file, offset, end);
+
+	if (r < 0)
+		return r;
 	return fallocate(file->fd, mode, (off_t)offset,
 			 (off_t)(end - offset)) < 0
 		       ? -errno

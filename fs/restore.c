@@ -111,7 +111,7 @@ static int reserve(struct bfs_file *file, const struct bfs_record *record)
 	if (extent > (uint64_t)st.st_size &&
 	    ftruncate(file->fd, (off_t)extent) < 0)
 		return -errno;
-	return fallocate(file->fd, 0, 0, (off_t)extent) < 0 ? -errno : 0;
+	return iobuf_allocate_range(file->fd, 0, extent);
 }
 
 static int wire(struct bfs_file *file, const struct bfs_record *record,

@@ -108,3 +108,39 @@ same_frames() {
 	used_at_most() { [ "$(state . used)" -le "$1" ]; }
 	eventually used_at_most "$before"
 }
+
+# bytes_of_others FILE: map it, have the kernel make huge pages of it, as anybody
+# may who can map it, and count what is not zero.
+bytes_of_others() {
+	python3 - "$1" <<'END'
+import ctypes, mmap, os, sys
+HUGE, COLLAPSE = 2 << 20, 25
+fd = os.open(sys.argv[1], os.O_RDWR)
+size = os.fstat(fd).st_size
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + 3 * [ctypes.c_int] + [ctypes.c_long]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+at = libc.mmap(None, size + HUGE, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+at = (at + HUGE - 1) & ~(HUGE - 1)
+assert libc.mmap(at, size, mmap.PROT_READ, mmap.MAP_SHARED | 0x10, fd, 0) == at
+libc.madvise(at, size, COLLAPSE)
+print(size - ctypes.string_at(at, size).count(0))
+END
+}
+
+@test "huge pages that are asked for show no byte of whoever had them before" {
+	head -c 64M /dev/zero | tr '\0' x >victim
+	rm victim
+	touch fixed elastic refilled
+	setfattr -n user.iobuf -v capacity=16M fixed
+	truncate -s 16M elastic
+	fallocate -l 16M elastic
+	setfattr -n user.iobuf -v purgeable,capacity=16M refilled
+	setfattr -n user.iobuf.purgeable -v empty refilled
+	setfattr -n user.iobuf.purgeable -v nonvolatile refilled
+	for file in fixed elastic refilled; do
+		assert_equal "$file: $(bytes_of_others $file)" "$file: 0"
+		rm $file
+	done
+}

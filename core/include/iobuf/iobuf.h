@@ -420,6 +420,20 @@ int iobuf_discard(struct iobuf *buffer);
 int iobuf_refill(struct iobuf *buffer);
 
 /*
+ * Have every page of a range of a file allocated, as fallocate(2) does, and cleared:
+ * what fallocate(2) allocates of a tmpfs(5) is cleared when it is used first, and
+ * MADV_COLLAPSE of Linux 6.1 and later shows whoever maps it the bytes that were in
+ * a huge page before. On other filesystems it is fallocate(2).
+ *
+ * fd            a file that may be read and written.
+ * offset, size  bytes, within the file's length. 0 bytes are 0 pages.
+ *
+ * Any thread. Returns 0; -ENOSPC, -ENOMEM: pages that could be had are left in
+ * the file; -EBADF, -EACCES; errors of fallocate(2).
+ */
+int iobuf_allocate_range(int fd, uint64_t offset, uint64_t size);
+
+/*
  * Find out what was obtained. Looks at the memory without changing it: nothing
  * is allocated and nothing paged in. Needs the file or the mapping.
  * Returns 0; -ENOMEM; errors of fstat(2).
