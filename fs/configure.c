@@ -328,7 +328,8 @@ static int disinherit(struct bfs_file *file)
 	record.flags = 0;
 	record.purgeable = 0;
 	record.length = (uint64_t)st.st_size;
-	if ((r = settle_task(file, false, &record, &reason)) < 0)
+	if ((r = settle_task(file, false, &record, &reason)) < 0 ||
+	    (r = check_owner(file, &record, 0, &reason)) < 0)
 		return r;
 	return become_bound(file, &record, &reason, bfs_file_convert);
 }
@@ -356,7 +357,8 @@ int bfs_file_unconfigure(struct bfs_file *file)
 		return disinherit(file);
 	r = iobuf_spec_resolve(&record.inherited, &record.inherited,
 			       &record.spec, NULL);
-	if (r < 0 || (r = settle_task(file, false, &record, &reason)) < 0)
+	if (r < 0 || (r = settle_task(file, false, &record, &reason)) < 0 ||
+	    (r = check_owner(file, &record, 0, &reason)) < 0)
 		return r;
 	record.flags = 0;
 	record.purgeable = 0;

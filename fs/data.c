@@ -333,6 +333,8 @@ static int copy_plain(struct bfs_fs *fs, uint64_t from, uint64_t from_offset,
 	BFS_FD int from_fd = bfs_node_open(fs->nodes, from, O_RDONLY);
 	BFS_FILE struct bfs_file file = { 0 };
 	struct bfs_record record;
+	uint64_t there = 0;
+	struct stat st;
 	int r;
 
 	if (from_fd < 0)
@@ -342,6 +344,14 @@ static int copy_plain(struct bfs_fs *fs, uint64_t from, uint64_t from_offset,
 		return r;
 	if (!may_copy_in_pool(&record) || !may_copy_in_pool(&file.record))
 		return -EXDEV;
+	if (fstat(from_fd, &st) < 0)
+		return -errno;
+	if (from_offset < (uint64_t)st.st_size)
+		there = (uint64_t)st.st_size - from_offset;
+	r = bfs_file_want_memory(&file, to_offset,
+				 to_offset + (size < there ? size : there));
+	if (r < 0)
+		return r;
 	return copy_in_pool(&file, to_offset, from_fd, from_offset, size,
 			    ret_size);
 }

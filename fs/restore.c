@@ -75,8 +75,8 @@ static int check_conversion(const struct bfs_file *file,
 		  extent_of(record) < extent_of(&file->record)))
 		why = "who maps a fixed buffer keeps all of it";
 	else if (bfs_record_is_physical(record) &&
-		 (may_be_mapped(file) || !bfs_record_is_fixed(record)) &&
-		 st.st_size > 0)
+		 (may_be_mapped(file) ||
+		  (!bfs_record_is_fixed(record) && st.st_size > 0)))
 		why = "its contents cannot move, or it has no capacity";
 	/* One may be that of the program that restores: cp has the file open
 	 * for writing, rsync for reading. */

@@ -250,6 +250,24 @@ more"
     p[0:65536] = bytes(65536)")" 0
 }
 
+@test "a fixed buffer that holds nothing does not move from under who maps it" {
+	cd "$MNT"
+	spec file 'capacity=64K'
+	head -c 64K /dev/zero | tr '\0' m >file
+	assert_equal "$(errno_of "
+    fd = os.open(m + 'file', os.O_RDONLY)
+    p = mmap.mmap(fd, 65536, prot=mmap.PROT_READ)
+    os.close(fd)
+    os.setxattr(m + 'file', 'user.iobuf.length', b'0')
+    held = p[0:65536]
+    try:
+        os.setxattr(m + 'file', 'user.iobuf', b'contiguous,capacity=64K,length=0')
+        print('moved')
+    except OSError as e:
+        assert e.errno == errno.EBUSY, e
+    assert p[0:65536] == held")" 0
+}
+
 @test "cp -a to tmpfs and back restores every buffer" { restores cp tmpfs; }
 @test "cp -a to ext4 and back restores every buffer" { restores cp ext4; }
 @test "rsync -aX to tmpfs and back restores every buffer" { restores rsync tmpfs; }

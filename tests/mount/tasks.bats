@@ -280,6 +280,18 @@ END
 	assert_exist empty
 }
 
+@test "who may only write to a file does not set it free from what takes its names" {
+	chmod 755 .
+	start_owner
+	touch bound
+	chmod 666 bound
+	setfattr -n user.iobuf -v "task=$OWNER" bound
+	run "${AS_NOBODY[@]}" setfattr -x user.iobuf bound
+	assert_output --partial 'Operation not permitted'
+	kill_owner "$OWNER"
+	eventually gone bound
+}
+
 @test "a process that has ended is ESRCH" {
 	start_owner
 	kill_owner "$OWNER"
