@@ -132,6 +132,8 @@ END
 @test "huge pages that are asked for show no byte of whoever had them before" {
 	head -c 64M /dev/zero | tr '\0' x >victim
 	rm victim
+	mkdir clear
+	cd clear || return
 	touch fixed elastic refilled
 	setfattr -n user.iobuf -v capacity=16M fixed
 	truncate -s 16M elastic
