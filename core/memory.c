@@ -30,7 +30,7 @@ static int allocate_unwritten(int fd, uint64_t offset, uint64_t size)
 static int fault_in(int fd, uint64_t offset, uint64_t size)
 {
 	const uint64_t start = offset & ~(uint64_t)(IOBUF_HUGE_BYTES - 1);
-	struct iobuf_mapping m;
+	struct iobuf_mapping m = { 0 };
 	uint64_t before;
 	int r = iobuf_memory_map_at(fd, start, offset + size - start, &m);
 

@@ -195,8 +195,12 @@ void look_at_mount(const struct mount *m, struct finding *f)
 	finding_say(f, "%.300s: %s, %s of %s used, %u requests at work",
 		    m->directory, m->datapath, used, size, m->requests);
 	if (strcmp(m->datapath, "passthrough")) {
-		finding_no(f, "umount %s && sudo bufferfs -o allow_other DIR",
-			   quoted(m->directory));
+		const char *directory = quoted(m->directory);
+
+		finding_no(f,
+			   "umount %s && sudo bufferfs -o allow_other %s "
+			   "# what is in it goes: copy it first",
+			   directory, directory);
 	} else if (strcmp(m->version, BFS_VERSION)) {
 		finding_say(f, "%.300s is served by version %s, this is %s",
 			    m->directory, m->version, BFS_VERSION);
