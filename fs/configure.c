@@ -253,6 +253,16 @@ static int check_owner(const struct bfs_file *file,
 	return -EPERM;
 }
 
+/* What will take its names away, and that the caller may say so. */
+static int settle_life(const struct bfs_file *file, bool asked_for,
+		       uint32_t flags, struct bfs_record *record,
+		       struct iobuf_reason *reason)
+{
+	int r = settle_task(file, asked_for, record, reason);
+
+	return r < 0 ? r : check_owner(file, record, flags, reason);
+}
+
 /* Its names will go with its task, or with its last close. */
 static int become_bound(struct bfs_file *file, const struct bfs_record *record,
 			struct iobuf_reason *ret_reason,
@@ -288,9 +298,8 @@ int bfs_file_configure(struct bfs_file *file, const struct iobuf_spec *asked,
 	record = file->record;
 	if ((r = iobuf_spec_resolve(asked, &fallback, &record.spec,
 				    ret_reason)) < 0 ||
-	    (r = settle_task(file, asked->given & IOBUF_GIVEN_TASK, &record,
-			     ret_reason)) < 0 ||
-	    (r = check_owner(file, &record, flags, ret_reason)) < 0)
+	    (r = settle_life(file, asked->given & IOBUF_GIVEN_TASK, flags,
+			     &record, ret_reason)) < 0)
 		return r;
 	if (file->record.present && is_same(&record, &file->record) &&
 	    (bfs_record_is_fixed(&record) || file->record.flags == flags)) {
@@ -328,8 +337,7 @@ static int disinherit(struct bfs_file *file)
 	record.flags = 0;
 	record.purgeable = 0;
 	record.length = (uint64_t)st.st_size;
-	if ((r = settle_task(file, false, &record, &reason)) < 0 ||
-	    (r = check_owner(file, &record, 0, &reason)) < 0)
+	if ((r = settle_life(file, false, 0, &record, &reason)) < 0)
 		return r;
 	return become_bound(file, &record, &reason, bfs_file_convert);
 }
@@ -357,8 +365,7 @@ int bfs_file_unconfigure(struct bfs_file *file)
 		return disinherit(file);
 	r = iobuf_spec_resolve(&record.inherited, &record.inherited,
 			       &record.spec, NULL);
-	if (r < 0 || (r = settle_task(file, false, &record, &reason)) < 0 ||
-	    (r = check_owner(file, &record, 0, &reason)) < 0)
+	if (r < 0 || (r = settle_life(file, false, 0, &record, &reason)) < 0)
 		return r;
 	record.flags = 0;
 	record.purgeable = 0;
