@@ -92,10 +92,10 @@ int iobuf_area_fault(int pagemap, const struct iobuf_area *area, size_t index,
 		     uint64_t *ret_frame)
 {
 	unsigned char *at = area->mapping.base + index * IOBUF_HUGE_BYTES;
-	int r = 0;
+	int r = iobuf_memory_populate(at, IOBUF_HUGE_BYTES);
 
-	if (madvise(at, IOBUF_HUGE_BYTES, MADV_POPULATE_WRITE) < 0)
-		r = errno == EFAULT ? -ENOSPC : -ENOMEM;
+	if (r < 0)
+		r = r == -ENOSPC ? r : -ENOMEM;
 	else if (!is_huge(pagemap, at, ret_frame))
 		r = -ENOMEM;
 	if (r < 0)

@@ -74,6 +74,9 @@ int iobuf_memory_map_guarded(int fd, uint64_t size,
 /* Map more of the same file; -ENOMEM leaves the mapping as it was. */
 int iobuf_memory_remap(struct iobuf_mapping *mapping, uint64_t size);
 void iobuf_memory_unmap(struct iobuf_mapping *mapping);
+/* Fault pages in that may be written: they are allocated and clear then. -ENOSPC:
+ * the filesystem is full; errors of madvise(2). */
+int iobuf_memory_populate(void *base, uint64_t size);
 /* Fault in and lock. may_move: pages may be replaced by huge ones. -ENOMEM when
  * the lock limit or memory is exhausted. */
 int iobuf_memory_wire(const struct iobuf_mapping *mapping, bool may_move);

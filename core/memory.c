@@ -26,6 +26,13 @@ static int allocate_unwritten(int fd, uint64_t offset, uint64_t size)
 	return fallocate(fd, 0, (off_t)offset, (off_t)size) < 0 ? -errno : 0;
 }
 
+int iobuf_memory_populate(void *base, uint64_t size)
+{
+	if (madvise(base, size, MADV_POPULATE_WRITE) == 0)
+		return 0;
+	return errno == EFAULT ? -ENOSPC : -errno;
+}
+
 /* A page of a tmpfs is cleared by the fault that allocates it. */
 static int fault_in(int fd, uint64_t offset, uint64_t size)
 {
@@ -37,8 +44,7 @@ static int fault_in(int fd, uint64_t offset, uint64_t size)
 	if (r < 0)
 		return r;
 	before = (offset - start) & ~(uint64_t)(iobuf_page_bytes() - 1);
-	if (madvise(m.base + before, m.size - before, MADV_POPULATE_WRITE) < 0)
-		r = errno == EFAULT ? -ENOSPC : -errno;
+	r = iobuf_memory_populate(m.base + before, m.size - before);
 	iobuf_memory_unmap(&m);
 	return r;
 }
