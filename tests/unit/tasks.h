@@ -11,7 +11,6 @@
 #include "search.h"
 #include "task.h"
 
-#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 

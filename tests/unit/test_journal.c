@@ -78,17 +78,18 @@ int __real_openat64(int dir, const char *name, int flags, ...);
 int __wrap_openat64(int dir, const char *name, int flags, ...);
 int __wrap_openat64(int dir, const char *name, int flags, ...)
 {
+	const bool nameless = (flags & O_TMPFILE) == O_TMPFILE;
 	const bool makes = flags & O_CREAT;
 	mode_t mode = 0;
 	va_list arguments;
 	int r;
 
-	if (lacks_tmpfile && (flags & O_TMPFILE) == O_TMPFILE) {
+	if (lacks_tmpfile && nameless) {
 		errno = EOPNOTSUPP;
 		return -1;
 	}
 	va_start(arguments, flags);
-	if (makes || (flags & O_TMPFILE) == O_TMPFILE)
+	if (makes || nameless)
 		mode = va_arg(arguments, mode_t);
 	va_end(arguments);
 	if (makes)

@@ -4,6 +4,8 @@
  */
 #include "tasks.h"
 
+#include <pthread.h>
+
 static int find(pid_t caller, int32_t asked, int32_t *ret_pid)
 {
 	struct iobuf_reason reason = { 0 };
